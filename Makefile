@@ -1,0 +1,204 @@
+# The commands everyone runs; CI runs the same (.ci/run). `make` alone lists them.
+#
+# A target is either one step, or a list of steps. Every step says in one line what it does, and the
+# first that fails stops make. Steps run one at a time, whatever -j says: each of them keeps every
+# core busy by itself, and interop needs what peers installs.
+
+SHELL := /bin/bash
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# Pinned tools. They are built into .bin, which git ignores, from source by the go command: once per
+# tool version and Go version. Why golangci-lint: see .golangci.yml.
+GOLANGCI    := v2.15.0
+GOVULNCHECK := v1.2.0
+
+TOOLS  := .bin/$(shell go env GOVERSION)
+LINTER := $(TOOLS)/golangci-lint-$(GOLANGCI)/golangci-lint
+VULN   := $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
+
+# Other people's software that interop talks to, at the versions of Debian 12. The star leaves room
+# for Debian's security fixes. The JavaScript peers are pinned by interop/package-lock.json.
+PEERS := prosody=0.12.3* ejabberd=23.01* python3-slixmpp=1.8.3* ruby-faye=1.4.0*
+
+# How long each fuzz target runs; `make test` takes a short turn.
+FUZZTIME ?= 30s
+test: FUZZTIME := 3s
+
+# Which benchmarks, and how often: `make bench BENCH=Fanout COUNT=10 >bench.new` feeds benchstat.
+BENCH ?= .
+COUNT ?= 1
+
+# What the binary answers to `waft version`.
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+say = @printf '==> %s  %s\n' "$$(date +%T)"
+
+# The packages whose tests have a function of this prefix: $(call packages-with,Fuzz).
+packages-with = $$(grep -rl --include='*_test.go' --exclude-dir=node_modules '^func $(1)' . | sed 's:/[^/]*$$::' | sort -u)
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: check
+check: static unit ## before every commit: format, vet, tidy, other systems, lint, unit tests
+
+# The race run is the unit tests again, so `test` leaves `unit` out. Peers come before it because
+# the race detector needs the C compiler they see to.
+.PHONY: test
+test: static peers race fuzz interop ## everything, as CI runs it; installs the interop peers
+	$(say) 'test: all passed'
+
+.PHONY: static
+static: fmt-check vet tidy cross lint ## what can be said without running the code
+
+.PHONY: fmt
+fmt: $(LINTER) ## rewrite every file in the format that check asks for
+	$(say) 'fmt: gofumpt and goimports over every file'
+	@$(LINTER) fmt
+
+.PHONY: fmt-check
+fmt-check:
+	$(say) 'fmt: gofmt has nothing to change'
+	@set -euo pipefail; \
+	unformatted=$$(find . -name '*.go' -not -path '*/node_modules/*' -not -path './.*' -exec gofmt -l {} +); \
+	if [ -n "$$unformatted" ]; then printf 'not formatted, run make fmt:\n%s\n' "$$unformatted" >&2; exit 1; fi
+
+.PHONY: vet
+vet:
+	$(say) 'vet: go vet, without and with the interop tag'
+	@go vet ./...
+	@go vet -tags interop ./...
+
+.PHONY: tidy
+tidy:
+	$(say) 'tidy: go.mod and go.sum list what is imported, and nothing else'
+	@go mod tidy -diff
+
+.PHONY: cross
+cross: ## build and vet for the systems that CI does not run on
+	$(say) 'cross: build and vet for darwin'
+	@CGO_ENABLED=0 GOOS=darwin go build ./...
+	@CGO_ENABLED=0 GOOS=darwin go vet ./...
+	$(say) 'cross: build and vet for windows'
+	@CGO_ENABLED=0 GOOS=windows go build ./...
+	@CGO_ENABLED=0 GOOS=windows go vet ./...
+
+.PHONY: lint
+lint: $(LINTER) ## the linters and the import picture of .golangci.yml
+	$(say) 'lint: golangci-lint $(GOLANGCI)'
+	@$(LINTER) run ./...
+
+.PHONY: unit
+unit: ## the unit tests, quick and cached
+	$(say) 'unit: go test'
+	@go test ./...
+
+.PHONY: race
+race: ## the unit tests under the race detector
+	$(say) 'race: go test -race'
+	@go test -race -count=1 ./...
+
+# go test fuzzes one target of one package at a time, so this asks each package for its targets.
+# Two things go test does not do well by itself, up to Go 1.26:
+#   - The end of -fuzztime can race with a busy worker, and the target then fails with "context
+#     deadline exceeded" and no input (go.dev/issue/75804). Such a run has proved nothing either way,
+#     so it is taken again, twice at most. Whatever else fails, fails at once.
+#   - An input that never ends passes. Its worker has to be killed, which shows as two seconds more
+#     than FUZZTIME; that is a failure here.
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each (30s)
+	$(say) 'fuzz: every target for $(FUZZTIME)'
+	@set -euo pipefail; \
+	for package in $(call packages-with,Fuzz); do \
+		targets=$$(go test -fuzz=. -list='^Fuzz' $$package) || { echo "$$targets"; exit 1; }; \
+		for target in $$(grep '^Fuzz' <<<"$$targets"); do \
+			for attempt in 1 2 3; do \
+				failed=; \
+				out=$$(go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$package 2>&1) || failed=yes; \
+				if ! awk -v limit=$(FUZZTIME) '$(AWK_SECONDS) /^fuzz: elapsed/ { t = seconds($$3) } \
+					END { exit seconds(limit) && t >= seconds(limit) + 2 }' <<<"$$out"; then \
+					echo "$$out"; echo "$$package $$target: a worker had to be killed: some input takes seconds, or never ends" >&2; exit 1; fi; \
+				if [ -z "$$failed" ]; then \
+					echo "ok  $$package $$target: $$(grep -o 'execs: [0-9]*' <<<"$$out" | tail -n1)"; break; fi; \
+				if [ $$attempt = 3 ] || grep -q 'Failing input written\|panic:' <<<"$$out" || \
+					! grep -qx ' *context deadline exceeded' <<<"$$out"; then echo "$$out"; exit 1; fi; \
+				echo "again: $$package $$target: the clock ran out on a busy worker (go.dev/issue/75804)"; \
+			done; \
+		done; \
+	done
+
+# 1h2m3s in seconds; 0 for what is not a time of h, m and s, such as a count of runs (1000x).
+AWK_SECONDS = function seconds(d,  n, i, t) { n = split(d, part, /[hms]/); for (i = 1; i < n; i++) t = t * 60 + part[i]; return t + 0 }
+
+.PHONY: bench
+bench: ## every benchmark, with allocations; BENCH=regexp COUNT=n
+	$(say) 'bench: $(BENCH), $(COUNT) time(s) each' >&2
+	@set -euo pipefail; \
+	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) $(call packages-with,Benchmark)
+
+.PHONY: interop
+interop: ## the built binary against other people's software; needs peers
+	$(say) 'interop: waft against its peers'
+	@go test -tags interop -count=1 -timeout 10m ./interop/...
+
+.PHONY: peers
+peers: peers-debian peers-npm ## install what interop talks to, at pinned versions (Debian 12, as root)
+
+# Servers are installed, never started: interop starts its own, on ports of its own. policy-rc.d is
+# how Debian lets us say so; one that is already there is the machine's own decision and stays.
+.PHONY: peers-debian
+peers-debian:
+	$(say) 'peers: $(PEERS)'
+	@set -euf -o pipefail; \
+	missing=; \
+	for pin in $(PEERS); do \
+		have=$$(dpkg-query -W -f='$${db:Status-Status} $${Version}' "$${pin%%=*}" 2>/dev/null || true); \
+		case "$$have" in "installed "$${pin#*=}) ;; *) missing="$$missing $$pin" ;; esac; \
+	done; \
+	command -v cc >/dev/null || missing="$$missing gcc libc6-dev"; \
+	command -v curl >/dev/null || missing="$$missing curl ca-certificates"; \
+	if [ -z "$$missing" ]; then echo 'all installed'; exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+		echo 'peers: the interop peers are packages of Debian 12, and this machine has no apt-get; run make peers interop in a Debian 12 container' >&2; exit 1; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "peers: installing packages needs root; run: sudo make peers-debian  (missing:$$missing)" >&2; exit 1; fi; \
+	if [ ! -e /usr/sbin/policy-rc.d ]; then \
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get -qq -o Acquire::Retries=3 update; \
+	apt-get -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 \
+		install -y --no-install-recommends $$missing </dev/null >/dev/null || { \
+		echo "peers: apt-get could not install$$missing; the pins are for Debian 12 (bookworm)" >&2; exit 1; }; \
+	echo "installed$$missing"; \
+	if [ -d /run/systemd/system ]; then \
+		echo 'note: Debian starts the servers at the next boot; systemctl disable prosody ejabberd keeps them off'; fi
+
+.PHONY: peers-npm
+peers-npm: interop/node_modules/.package-lock.json
+
+# npm leaves this file behind when node_modules is complete.
+interop/node_modules/.package-lock.json: interop/package-lock.json interop/package.json
+	$(say) 'peers: npm ci in interop'
+	@command -v npm >/dev/null || { echo 'peers: the JavaScript peers need node and npm' >&2; exit 1; }
+	@cd interop && npm ci --no-audit --no-fund
+
+.PHONY: vuln
+vuln: $(VULN) ## known vulnerabilities in what waft calls
+	$(say) 'vuln: govulncheck $(GOVULNCHECK)'
+	@$(VULN) ./...
+
+.PHONY: build
+build: ## the program, as bin/waft
+	$(say) 'build: bin/waft $(VERSION)'
+	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/waft ./cmd/waft
+
+$(LINTER):
+	$(say) 'tools: building golangci-lint $(GOLANGCI), a minute or two, once'
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+
+$(VULN):
+	$(say) 'tools: building govulncheck $(GOVULNCHECK), once'
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
