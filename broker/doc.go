@@ -1,0 +1,48 @@
+// Package broker is the model that every protocol of waft adapts: one broker per realm, channels that messages are
+// published to, sessions with one bounded queue each, and subscriptions that name a channel or a pattern of
+// channels. It knows no protocol and imports nothing but the standard library.
+//
+// # The path of a message
+//
+//	Broker.Publish     check the text, ask the Authorizer, stamp id and time            publish.go
+//	Engine.Publish     idempotency, position, history, relay to other processes         engine.go, memory.go
+//	Broker.deliver     channel → n+2 patterns → snapshots of subscription lists         deliver.go, index.go
+//	Session.enqueue    bounded, never blocks; at the edge to not-empty calls Wake       session.go, queue.go
+//	Session.Drain      or Receive, on the reader's side
+//	Message.Encoded    once for each wire form, shared by every session                 message.go
+//
+// # What is promised
+//
+//   - Order: all readers see the messages of a channel in one order, that of their offsets.
+//   - A message is immutable once published, and its JSON text goes out as it came in, compacted.
+//   - A publisher never waits for a reader. Publish returns when the engine has stored the message.
+//   - A session gets a message once, however many of its subscriptions match.
+//   - Acknowledged means stored, as durably as the engine says. A reader that resumes inside the history misses
+//     nothing and sees each message once per position; one that cannot is told HistoryLost. A reader without
+//     history gets each message at most once.
+//   - One question to the Authorizer for each right an operation uses, before anything is changed.
+//   - Every queue, list and map a stranger can grow has a limit, and every delivery lost has a LostReason.
+//
+// # Replay
+//
+// Subscribing with Since or Last first enters the subscription into the index with a hold on it, then reads the history, then
+// queues history and held messages together, telling doubles by offset, and takes the hold off: one step under the
+// session's lock. Nothing can fall between history and live (replay.go).
+//
+// # Locks
+//
+// Outermost first: a channel's lock in the engine, a shard of the index, a session. The index is only locked to take a
+// snapshot or to change a list; no lock of it is held while a session is called. Nothing is called while a session's
+// lock is held. Authorizer, Wake, OnEvent and Retention must not call the broker.
+//
+// # Further files
+//
+// channel.go and pattern.go are the grammar of names and the algebra of patterns; position.go places in a history;
+// principal.go who asks and who answers; errors.go the closed set of kinds; json.go the check of payloads; wheel.go
+// the shared timers; stats.go counts, events and the names of losses; memorylog.go one channel of the memory engine;
+// memorystore.go small records. brokertest holds the suite that every Engine must pass, and outbox takes sessions to sockets.
+//
+// # Not here
+//
+// Wire formats, credentials and rules (package auth), affiliations (package xmpp), and retries of any kind.
+package broker

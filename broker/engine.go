@@ -1,0 +1,115 @@
+package broker
+
+import (
+	"context"
+	"time"
+)
+
+// Engine keeps messages and carries them to every process of the realm. The broker owns one and calls it from many
+// goroutines. brokertest.RunEngine is its contract in executable form.
+//
+// Order: for each channel, storing a message and delivering it are one step. deliver is called once per message
+// and process, in the order of the channel's offsets, never twice at a time for one channel. A reader that has
+// read History up to a position therefore misses nothing if it then takes what is delivered after it.
+type Engine interface {
+	// Start hands over deliver, which gives a message (or a retraction) to this process's sessions and returns how
+	// many there were. deliver does not block. Start is called once, before any other method.
+	Start(deliver func(*Message) (receivers int)) error
+
+	// Publish stores a.Message, sets its Position, and delivers it. When it returns without error the message is
+	// kept as the engine promises. A repeated a.Key within the window stores nothing, and answers with the
+	// first receipt, marked Duplicate.
+	Publish(ctx context.Context, a Append) (Receipt, error)
+
+	// History reads what is kept of a channel, oldest first. A channel nobody published to is an empty page.
+	// HistoryLost when r.After or r.Before does not lie in this history, or messages after r.After are gone.
+	History(ctx context.Context, c Channel, r Range) (Page, error)
+
+	// Remove takes an item out of the history and, if notify, delivers its retraction in the channel's order.
+	// NotFound if no kept message has the id.
+	Remove(ctx context.Context, c Channel, id string, notify bool) error
+
+	// Channels lists the channels that have a history, matched by p, sorted by name, after the given name, at most limit.
+	Channels(ctx context.Context, p Pattern, after Channel, limit int) ([]ChannelInfo, error)
+
+	// Stats counts what is kept now.
+	Stats() EngineStats
+
+	// Close ends it. No delivery happens after Close returned; calls then fail with Closed.
+	Close() error
+}
+
+// Append is one message on its way into an engine.
+type Append struct {
+	Message *Message
+	Key     string    // idempotency key within the channel; "" for none
+	Replace bool      // an earlier item with the message's id gives way
+	Keep    Retention // how much history the channel has
+}
+
+// Retention is how much of a channel is kept. The zero Retention keeps nothing.
+type Retention struct {
+	Size int           // messages; 0 keeps none
+	Age  time.Duration // how long; 0 sets no limit
+}
+
+// Receipt tells a publisher what became of a message.
+type Receipt struct {
+	ID        string   // the publisher's or the assigned one
+	Position  Position // its place in the channel
+	Duplicate bool     // the same idempotency key was published before: this is the first one's receipt
+	Receivers int      // sessions of this process that had it queued; 0 for a duplicate
+}
+
+// Range selects messages of a history. The zero Range is all that is kept.
+type Range struct {
+	After  Position // only messages after this one
+	Before Position // only messages before this one
+	IDs    []string // only these items, in the history's order
+	Limit  int      // at most so many; 0: no limit
+	Newest bool     // with Limit: the newest of the range, not the oldest
+}
+
+// Page is an answer of History.
+type Page struct {
+	Messages []*Message // oldest first
+	Last     Position   // of the newest message ever published to the channel, kept or not; zero: none
+	Total    int        // messages kept in the channel
+	Index    int        // how many kept messages stand before the first of Messages; 0 when Messages is empty
+	Complete bool       // Limit left nothing of the range out
+}
+
+// ChannelInfo describes a channel that has history.
+type ChannelInfo struct {
+	Channel  Channel
+	Messages int      // kept
+	Last     Position // newest ever
+}
+
+// EngineStats counts what an engine keeps.
+type EngineStats struct {
+	Channels int
+	Messages int
+	Bytes    int64
+	Evicted  uint64 // channels whose history was dropped to stay within the limits
+}
+
+// Store keeps small durable records (nodes, affiliations, endpoints) beside an engine's messages.
+type Store interface {
+	// Get reads a record. NotFound if there is none.
+	Get(ctx context.Context, key string) (Record, error)
+	// Put writes a record whose revision is still r.Revision (0: does not exist yet) and gives its new revision.
+	// Conflict if somebody else wrote it meanwhile.
+	Put(ctx context.Context, r Record) (revision uint64, err error)
+	// Delete removes a record. NotFound if there is none.
+	Delete(ctx context.Context, key string) error
+	// Scan calls yield with every record whose key begins with prefix, in key order, until yield returns false.
+	Scan(ctx context.Context, prefix string, yield func(Record) bool) error
+}
+
+// Record is one value of a Store.
+type Record struct {
+	Key      string
+	Value    []byte
+	Revision uint64
+}

@@ -1,0 +1,67 @@
+package broker
+
+import (
+	"context"
+	"time"
+)
+
+// Principal is who asks. The zero Principal is anonymous.
+type Principal struct {
+	Subject string    // who: a token's sub, a bare JID
+	Issuer  string    // who vouches: the realm for its tokens, "xmpp" for a server behind the component link
+	Grants  []Grant   // what the credential allows, at most
+	Expires time.Time // when the credential ends; zero: never
+}
+
+// Anonymous tells whether nobody vouches for p.
+func (p Principal) Anonymous() bool { return p.Issuer == "" }
+
+// Action is what a principal wants to do with channels.
+type Action uint8
+
+const (
+	ActPublish   Action = iota // publish, replace and remove items
+	ActSubscribe               // receive what is published from now on
+	ActRead                    // read what was published before
+	ActManage                  // see and end sessions, administer channels
+)
+
+var actionNames = [...]string{ActPublish: "publish", ActSubscribe: "subscribe", ActRead: "read", ActManage: "manage"}
+
+// String is the action's verb.
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return "unknown"
+}
+
+// Grant allows one action on the channels of one pattern.
+type Grant struct {
+	Action  Action
+	Pattern Pattern
+}
+
+// Holds tells whether one of p's grants covers the action on all of the pattern.
+func (p Principal) Holds(act Action, on Pattern) bool {
+	for _, g := range p.Grants {
+		if g.Action == act && g.Pattern.Covers(on) {
+			return true
+		}
+	}
+	return false
+}
+
+// Authorizer answers the one question: may who do act on every channel of p? The broker asks it once for each
+// right an operation uses and nobody else does. nil means yes. An error of kind Unauthenticated says that a credential might help,
+// Forbidden that this one does not. It is called by many goroutines, before anything has been changed, and must
+// not call back into the broker.
+type Authorizer interface {
+	Authorize(ctx context.Context, who Principal, act Action, p Pattern) error
+}
+
+// Authenticator turns a credential (a bearer token) into a principal. Adapters call it at their edge. Errors are
+// of kind Unauthenticated, with a text that may be shown to whoever holds the credential.
+type Authenticator interface {
+	Authenticate(ctx context.Context, credential string) (Principal, error)
+}

@@ -1,0 +1,188 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// MaxIDBytes is the longest an item id or an idempotency key may be.
+const MaxIDBytes = 512
+
+// PublishOptions refine one publication. The zero value stores and delivers the message, whatever its ID.
+type PublishOptions struct {
+	// IdempotencyKey makes repeating safe: within the engine's window (2 minutes), a channel takes one message for
+	// each key, and answers the others with the first one's receipt.
+	IdempotencyKey string
+
+	// Replace makes an item of the channel's history with the message's ID give way to it (XEP-0060 §7.1.2).
+	Replace bool
+}
+
+// Publication is one message of a batch.
+type Publication struct {
+	Message *Message
+	PublishOptions
+}
+
+// BatchError says which publication of a batch was at fault.
+type BatchError struct {
+	Index int
+	Err   error
+}
+
+func (e *BatchError) Error() string { return fmt.Sprintf("item %d: %v", e.Index, e.Err) }
+
+// Unwrap gives the fault itself.
+func (e *BatchError) Unwrap() error { return e.Err }
+
+// Publish accepts m for its channel, and returns when the engine has stored it and every local session has it
+// queued; no reader is waited for. The broker owns m from the call on.
+//
+// It asks for ActPublish. Data and Formats must be JSON; they are compacted, and otherwise kept as written. An empty
+// ID is assigned. Errors: Invalid, TooLarge, Forbidden (a reserved channel), the Authorizer's, the engine's.
+func (b *Broker) Publish(ctx context.Context, who Principal, m *Message, o PublishOptions) (Receipt, error) {
+	if err := b.accept(ctx, who, m, o); err != nil {
+		return Receipt{}, err
+	}
+	return b.commit(ctx, who, m, o)
+}
+
+// PublishAll publishes a batch in order, or nothing of it: every message is checked and authorized before the first
+// is stored. The error is a *BatchError. Only a failing engine can leave a batch half stored; the receipts
+// then are those of the part that was.
+func (b *Broker) PublishAll(ctx context.Context, who Principal, batch []Publication) ([]Receipt, error) {
+	for i, p := range batch {
+		if err := b.accept(ctx, who, p.Message, p.PublishOptions); err != nil {
+			return nil, &BatchError{Index: i, Err: err}
+		}
+	}
+	receipts := make([]Receipt, 0, len(batch))
+	for i, p := range batch {
+		r, err := b.commit(ctx, who, p.Message, p.PublishOptions)
+		if err != nil {
+			return receipts, &BatchError{Index: i, Err: err}
+		}
+		receipts = append(receipts, r)
+	}
+	return receipts, nil
+}
+
+// accept checks everything about a publication that can be checked before it is stored.
+func (b *Broker) accept(ctx context.Context, who Principal, m *Message, o PublishOptions) error {
+	err := b.check(m, o)
+	if err == nil {
+		err = b.authorize(ctx, who, ActPublish, Pattern(m.Channel))
+	}
+	if err != nil {
+		b.counters.rejected[KindOf(err)].Add(1)
+	}
+	return err
+}
+
+func (b *Broker) check(m *Message, o PublishOptions) error {
+	switch {
+	case m.Channel == "":
+		return Errorf(Invalid, "the message names no channel")
+	case m.Channel.Reserved():
+		return Errorf(Forbidden, "%s belongs to Bayeux and cannot be published to", m.Channel)
+	case m.Data == nil && len(m.Formats) == 0:
+		return Errorf(Invalid, "the message for %s has no data", m.Channel)
+	case m.Size()-messageOverhead > b.opts.MaxMessage:
+		return Errorf(TooLarge, "the message for %s has %d bytes, more than the limit of %d",
+			m.Channel, m.Size()-messageOverhead, b.opts.MaxMessage)
+	}
+	if err := checkID("id", m.ID); err != nil {
+		return err
+	}
+	if err := checkID("idempotency key", o.IdempotencyKey); err != nil {
+		return err
+	}
+	var err error
+	if m.Data != nil {
+		if m.Data, err = CompactJSON(m.Data); err != nil {
+			return err
+		}
+	}
+	for name, f := range m.Formats {
+		if m.Formats[name], err = CompactJSON(f); err != nil {
+			return Errorf(Invalid, "format %s: %w", Quote(name), err)
+		}
+	}
+	return nil
+}
+
+// checkID keeps ids to what every protocol can carry: XML has no control characters and no U+FFFE and U+FFFF.
+func checkID(what, id string) error {
+	if len(id) > MaxIDBytes {
+		return Errorf(TooLarge, "the %s has %d bytes, more than the limit of %d", what, len(id), MaxIDBytes)
+	}
+	for i, r := range id {
+		if r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff || r == utf8.RuneError {
+			return Errorf(Invalid, "the %s %s has a character at byte %d that not every protocol can carry", what, Quote(id), i)
+		}
+	}
+	return nil
+}
+
+// commit stamps a checked message and gives it to the engine.
+func (b *Broker) commit(ctx context.Context, who Principal, m *Message, o PublishOptions) (Receipt, error) {
+	if m.ID == "" {
+		m.ID = rand.Text()
+	}
+	m.Publisher, m.Time = who.Subject, time.Now()
+	r, err := b.engine.Publish(ctx, Append{
+		Message: m, Key: o.IdempotencyKey, Replace: o.Replace, Keep: b.opts.Retention(m.Channel),
+	})
+	switch {
+	case err != nil:
+		b.counters.rejected[KindOf(err)].Add(1)
+	case r.Duplicate:
+		b.counters.duplicates.Add(1)
+	default:
+		b.counters.published.Add(1)
+	}
+	return r, err
+}
+
+// Remove takes an item out of a channel's history; notify tells the channel's subscribers (XEP-0060 §7.2). It asks for
+// ActPublish: who may replace an item may remove it. Errors: NotFound, the Authorizer's, the engine's.
+func (b *Broker) Remove(ctx context.Context, who Principal, c Channel, id string, notify bool) error {
+	if err := b.authorize(ctx, who, ActPublish, Pattern(c)); err != nil {
+		return err
+	}
+	err := b.engine.Remove(ctx, c, id, notify)
+	if err == nil {
+		b.counters.removed.Add(1)
+	}
+	return err
+}
+
+// History reads what is kept of a channel. It asks for ActRead. Errors: HistoryLost, the Authorizer's, the engine's.
+func (b *Broker) History(ctx context.Context, who Principal, c Channel, r Range) (Page, error) {
+	if err := b.authorize(ctx, who, ActRead, Pattern(c)); err != nil {
+		return Page{}, err
+	}
+	return b.engine.History(ctx, c, r)
+}
+
+// Channels lists the channels that have history, are matched by p, and that who may subscribe to; by name, after the
+// given one, at most limit (0: no limit).
+func (b *Broker) Channels(ctx context.Context, who Principal, p Pattern, after Channel, limit int) ([]ChannelInfo, error) {
+	all, err := b.engine.Channels(ctx, p, after, 0)
+	if err != nil {
+		return nil, err
+	}
+	visible := all[:0]
+	for _, c := range all {
+		if limit > 0 && len(visible) == limit {
+			break
+		}
+		if b.authorize(ctx, who, ActSubscribe, Pattern(c.Channel)) == nil {
+			visible = append(visible, c)
+		}
+	}
+	return visible, nil
+}

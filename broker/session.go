@@ -1,0 +1,367 @@
+package broker
+
+import (
+	"context"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Overflow says what happens to a session whose queue is full.
+type Overflow uint8
+
+const (
+	Disconnect Overflow = iota // the session ends with SlowConsumer; its reader resumes from history
+	DropOldest                 // the oldest delivery gives way; counted, and seen in Session.Dropped
+)
+
+// SessionOptions says how one reader wants to be served. Zero values mean the defaults.
+type SessionOptions struct {
+	// ID is the session's name and, in Bayeux, its bearer secret. "" makes one of 160 random bits.
+	ID string
+
+	// Protocol names the adapter, for counts and log lines.
+	Protocol string
+
+	MaxMessages int      // deliveries that may wait; 0 means 1,000
+	MaxBytes    int      // bytes of them, by Message.Size; 0 means 1 MiB. One delivery always fits an empty queue
+	Overflow    Overflow // what happens beyond
+
+	// MaxSubscriptions at a time; 0 means 1,000, negative means no limit.
+	MaxSubscriptions int
+
+	// IdleTTL ends a session that was neither Touched nor Held for so long; 0 means never.
+	IdleTTL time.Duration
+
+	// Wake is called when the queue of a session turns from empty to not empty, and once when the session ends.
+	// It runs on the publisher's goroutine while the channel waits: it may note the session down and return, nothing
+	// more. nil: the reader uses Receive.
+	Wake func(*Session)
+
+	// Ended is called once, on a goroutine of its own, after the session has ended, whoever ended it.
+	Ended func(s *Session, reason error)
+
+	// Lapsed is called when a subscription has ended because the credential it was granted to expired; on a goroutine of its own.
+	Lapsed func(s *Session, p Pattern)
+}
+
+// Delivery is one message for one session.
+type Delivery struct {
+	Message *Message
+	Pattern Pattern   // the subscription it matched
+	Also    []Pattern // further ones of the same session; nil nearly always
+}
+
+// Patterns gives every subscription the message matched.
+func (d Delivery) Patterns() iter.Seq[Pattern] {
+	return func(yield func(Pattern) bool) {
+		if !yield(d.Pattern) {
+			return
+		}
+		for _, p := range d.Also {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// Session is one reader: one bounded queue and any number of subscriptions. A message is queued once, however many
+// of them it matches. Methods may be called by any goroutine; Drain and Receive by one at a time.
+//
+// mu is the innermost lock: nothing is called while it is held.
+type Session struct {
+	// static after Open
+	broker *Broker
+	opts   SessionOptions
+	label  string
+	opened time.Time
+
+	active  atomic.Int64 // nanoseconds since the broker began, of the last sign of life
+	held    atomic.Int32 // Hold minus Release
+	dropped atomic.Uint64
+
+	mu      sync.Mutex // guards the rest
+	queue   queue
+	subs    map[Pattern]*subscription
+	arrived chan struct{} // made by Receive, closed when something is queued or the session ends
+	ended   error         // why, once it has
+	expiry  *Timer
+	lapse   *Timer
+}
+
+// subscription is one session's interest in one pattern.
+type subscription struct {
+	session *Session
+	pattern Pattern
+
+	place int // in the pattern's list, or pending or removed; guarded by the index shard
+
+	// guarded by session.mu
+	hold    *hold     // set while a replay is read: live messages wait in it
+	expires time.Time // of the credential; zero: never
+}
+
+// ID is the session's name: a secret in Bayeux, never to be logged.
+func (s *Session) ID() string { return s.opts.ID }
+
+// Label names the session in logs and lists: protocol and number, no secret.
+func (s *Session) Label() string { return s.label }
+
+// Protocol is the adapter's name.
+func (s *Session) Protocol() string { return s.opts.Protocol }
+
+// Opened is when the session began.
+func (s *Session) Opened() time.Time { return s.opened }
+
+// Dropped counts the deliveries lost under DropOldest.
+func (s *Session) Dropped() uint64 { return s.dropped.Load() }
+
+// Pending is how many deliveries wait.
+func (s *Session) Pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.len()
+}
+
+// Err is nil while the session lives, and then why it ended.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// Subscriptions lists the session's patterns, in no order.
+func (s *Session) Subscriptions() []Pattern {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Pattern, 0, len(s.subs))
+	for p := range s.subs {
+		list = append(list, p)
+	}
+	return list
+}
+
+// Touch is a sign of life: the idle time starts anew.
+func (s *Session) Touch() { s.active.Store(s.broker.clock()) }
+
+// Hold keeps the session from idling away (a poll is held, a socket is open) until Release; they count.
+func (s *Session) Hold() { s.held.Add(1) }
+
+// Release undoes one Hold and is a sign of life.
+func (s *Session) Release() {
+	s.Touch()
+	s.held.Add(-1)
+}
+
+// Drain appends everything that waits to buf and returns it; it does not block. The messages are shared: read only.
+func (s *Session) Drain(buf []Delivery) []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queue.drain(buf)
+}
+
+// DrainMax is Drain for at most limit deliveries.
+func (s *Session) DrainMax(buf []Delivery, limit int) []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; limit > 0 && s.queue.len() > 0; limit-- {
+		buf = append(buf, s.queue.pop())
+	}
+	return buf
+}
+
+// Return puts drained deliveries that could not be written back in front of the queue, in order, whatever the
+// queue's limits: they were counted once. On a session that has ended it does nothing.
+func (s *Session) Return(ds []Delivery) {
+	s.mu.Lock()
+	edge := false
+	if s.ended == nil && len(ds) > 0 {
+		edge = s.queue.len() == 0
+		s.queue.pushFront(ds)
+	}
+	s.arrive(edge)
+	s.mu.Unlock()
+	s.wake(edge)
+}
+
+// Receive returns the next deliveries in order, between 1 and max of them.
+//
+// It blocks until there is one, ctx ends, or the session ends. Errors: ctx's when it ends first; the session's
+// (SlowConsumer, Closed, …) once it has ended.
+func (s *Session) Receive(ctx context.Context, limit int) ([]Delivery, error) {
+	for {
+		s.mu.Lock()
+		if s.queue.len() > 0 {
+			var buf []Delivery
+			for len(buf) < limit && s.queue.len() > 0 {
+				buf = append(buf, s.queue.pop())
+			}
+			s.mu.Unlock()
+			return buf, nil
+		}
+		if s.ended != nil {
+			defer s.mu.Unlock()
+			return nil, s.ended
+		}
+		if s.arrived == nil {
+			s.arrived = make(chan struct{})
+		}
+		arrived := s.arrived
+		s.mu.Unlock()
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Close ends the session: its queue is dropped, its subscriptions end, and readers get reason (nil: an error of kind
+// Closed). The first reason stays.
+func (s *Session) Close(reason error) {
+	if reason == nil {
+		reason = &Error{Kind: Closed, Text: "the session was closed"}
+	}
+	s.mu.Lock()
+	subs, first := s.end(reason)
+	s.mu.Unlock()
+	if first {
+		s.finish(subs, reason)
+	}
+}
+
+// end marks the session ended, under mu, and gives the subscriptions to take down. What waits is not delivered.
+func (s *Session) end(reason error) (subs map[Pattern]*subscription, first bool) {
+	if s.ended != nil {
+		return nil, false
+	}
+	s.ended = reason
+	subs, s.subs = s.subs, nil
+	s.broker.countLost(lostReason(reason), s.queue.len())
+	s.queue = queue{}
+	s.arrive(true)
+	return subs, true
+}
+
+// finish takes an ended session out of the broker, without mu.
+func (s *Session) finish(subs map[Pattern]*subscription, reason error) {
+	for _, sub := range subs {
+		s.broker.index.remove(sub)
+	}
+	s.mu.Lock()
+	for _, t := range []*Timer{s.expiry, s.lapse} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	s.mu.Unlock()
+	s.broker.forget(s, len(subs), reason)
+	s.wake(true)
+	if s.opts.Ended != nil {
+		s.broker.tasks.Go(func() { s.opts.Ended(s, reason) })
+	}
+}
+
+// arrive releases a blocked Receive; mu is held.
+func (s *Session) arrive(edge bool) {
+	if edge && s.arrived != nil {
+		close(s.arrived)
+		s.arrived = nil
+	}
+}
+
+func (s *Session) wake(edge bool) {
+	if edge && s.opts.Wake != nil {
+		s.opts.Wake(s)
+	}
+}
+
+// enqueue queues m for the subscription sub, and tells whether the session will get it.
+func (s *Session) enqueue(m *Message, sub *subscription) bool {
+	s.mu.Lock()
+	if s.ended != nil || s.subs[sub.pattern] != sub {
+		s.mu.Unlock()
+		return false
+	}
+	return s.admit(Delivery{Message: m, Pattern: sub.pattern}, sub.hold)
+}
+
+// enqueueMany is enqueue for a message that matched several subscriptions of the session: one delivery. If one of
+// them holds back live messages for its replay, the message waits there, so that it cannot overtake the history.
+func (s *Session) enqueueMany(m *Message, subs []*subscription) bool {
+	s.mu.Lock()
+	if s.ended != nil {
+		s.mu.Unlock()
+		return false
+	}
+	d := Delivery{Message: m}
+	var h *hold
+	for _, sub := range subs {
+		if s.subs[sub.pattern] != sub {
+			continue
+		}
+		if d.Pattern == "" {
+			d.Pattern = sub.pattern
+		} else {
+			d.Also = append(d.Also, sub.pattern)
+		}
+		if h == nil {
+			h = sub.hold
+		}
+	}
+	if d.Pattern == "" {
+		s.mu.Unlock()
+		return false
+	}
+	return s.admit(d, h)
+}
+
+// admit puts d into the hold, or into the queue under its limits. It is called with mu held and releases it.
+func (s *Session) admit(d Delivery, h *hold) bool {
+	if h != nil {
+		h.add(d, s.opts.MaxMessages, s.opts.MaxBytes)
+		s.mu.Unlock()
+		return true
+	}
+	edge := s.queue.len() == 0
+	for !s.queue.fits(d.Message.Size(), s.opts.MaxMessages, s.opts.MaxBytes) {
+		if s.opts.Overflow == Disconnect {
+			reason := Errorf(SlowConsumer, "the session was ended: %d messages (%d bytes) were waiting for it to read",
+				s.queue.len(), s.queue.bytes)
+			s.broker.countLost(LostSlow, 1)
+			subs, _ := s.end(reason)
+			s.mu.Unlock()
+			// Taking the session down is for another goroutine: this one has a channel to serve.
+			s.broker.tasks.Go(func() { s.finish(subs, reason) })
+			return false
+		}
+		s.queue.pop()
+		s.dropped.Add(1)
+		s.broker.countLost(LostOldest, 1)
+	}
+	s.queue.push(d)
+	s.arrive(edge)
+	s.mu.Unlock()
+	s.wake(edge)
+	return true
+}
+
+// checkIdle runs on the wheel: it ends the session when it has been idle for its TTL, or comes back when that may
+// next be so. A sign of life costs one atomic store, not a timer operation.
+func (s *Session) checkIdle() {
+	left := s.opts.IdleTTL
+	if s.held.Load() == 0 {
+		left -= time.Duration(s.broker.clock() - s.active.Load())
+	}
+	if left > 0 {
+		s.mu.Lock()
+		if s.ended == nil {
+			s.expiry.Reset(left)
+		}
+		s.mu.Unlock()
+		return
+	}
+	s.Close(errExpired)
+}

@@ -1,0 +1,361 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"waft/broker"
+	"waft/broker/brokertest"
+)
+
+var ctx = context.Background()
+
+func drain(s *broker.Session) []string { return brokertest.Texts(s.Drain(nil)) }
+
+func wantTexts(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+func TestSession_gets_a_message_once_however_many_subscriptions_match(t *testing.T) {
+	b := brokertest.New(t, broker.Options{})
+	s := brokertest.Open(t, b, broker.SessionOptions{})
+	other := brokertest.Open(t, b, broker.SessionOptions{})
+	for _, p := range []string{"/a/b", "/a/*", "/a/**", "/**", "/a/b"} {
+		brokertest.Subscribe(t, s, p)
+	}
+	brokertest.Subscribe(t, other, "/a/*")
+	if r := brokertest.Publish(t, b, "/a/b", `1`); r.Receivers != 2 {
+		t.Errorf("%d receivers, want 2", r.Receivers)
+	}
+	ds := s.Drain(nil)
+	wantTexts(t, brokertest.Texts(ds), "1")
+	matched := slices.Sorted(ds[0].Patterns())
+	if !slices.Equal(matched, []broker.Pattern{"/**", "/a/*", "/a/**", "/a/b"}) {
+		t.Errorf("matched %q", matched)
+	}
+	wantTexts(t, drain(other), "1")
+
+	brokertest.Publish(t, b, "/a", `2`)
+	brokertest.Publish(t, b, "/a/b/c", `3`)
+	wantTexts(t, drain(s), "2", "3")
+	wantTexts(t, drain(other))
+
+	for _, p := range []broker.Pattern{"/**", "/a/*", "/a/b"} {
+		if !s.Unsubscribe(p) || s.Unsubscribe(p) {
+			t.Errorf("unsubscribing from %s tells wrongly whether it was there", p)
+		}
+	}
+	brokertest.Publish(t, b, "/x", `4`)
+	brokertest.Publish(t, b, "/a/b", `5`)
+	wantTexts(t, drain(s), "5")
+}
+
+func TestSession_overflow(t *testing.T) {
+	t.Run("disconnect_ends_the_slow_session_and_no_other", func(t *testing.T) {
+		b := brokertest.New(t, broker.Options{})
+		told := make(chan error, 1)
+		slow := brokertest.Open(t, b, broker.SessionOptions{MaxMessages: 3, Ended: func(_ *broker.Session, err error) { told <- err }})
+		quick := brokertest.Open(t, b, broker.SessionOptions{})
+		brokertest.Subscribe(t, slow, "/a")
+		brokertest.Subscribe(t, quick, "/a")
+		for i := range 3 {
+			brokertest.Publish(t, b, "/a", fmt.Sprint(i))
+		}
+		if slow.Err() != nil {
+			t.Fatal("ended at the limit, not above it")
+		}
+		if r := brokertest.Publish(t, b, "/a", "3"); r.Receivers != 1 {
+			t.Errorf("%d receivers, want the quick one", r.Receivers)
+		}
+		if err := <-told; broker.KindOf(err) != broker.SlowConsumer || broker.KindOf(slow.Err()) != broker.SlowConsumer {
+			t.Errorf("ended with %v, Err is %v", err, slow.Err())
+		}
+		wantTexts(t, drain(slow))
+		wantTexts(t, drain(quick), "0", "1", "2", "3")
+		if _, alive := b.Session(slow.ID()); alive {
+			t.Error("the ended session is still listed")
+		}
+		st := b.Stats()
+		if st.Lost[broker.LostSlow] != 4 || st.Ended[broker.SlowConsumer] != 1 || st.Subscriptions != 1 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+	t.Run("drop_oldest_keeps_the_newest_and_counts", func(t *testing.T) {
+		b := brokertest.New(t, broker.Options{})
+		s := brokertest.Open(t, b, broker.SessionOptions{MaxMessages: 3, Overflow: broker.DropOldest})
+		brokertest.Subscribe(t, s, "/a")
+		for i := range 10 {
+			brokertest.Publish(t, b, "/a", fmt.Sprint(i))
+		}
+		wantTexts(t, drain(s), "7", "8", "9")
+		if s.Dropped() != 7 || b.Stats().Lost[broker.LostOldest] != 7 {
+			t.Errorf("dropped %d, stats %+v", s.Dropped(), b.Stats().Lost)
+		}
+	})
+	t.Run("bytes_count_too_but_one_message_always_fits", func(t *testing.T) {
+		b := brokertest.New(t, broker.Options{})
+		s := brokertest.Open(t, b, broker.SessionOptions{MaxBytes: 100, Overflow: broker.DropOldest})
+		brokertest.Subscribe(t, s, "/a")
+		brokertest.Publish(t, b, "/a", `"first, larger than the limit with its overhead"`)
+		brokertest.Publish(t, b, "/a", `2`)
+		wantTexts(t, drain(s), "2")
+	})
+}
+
+func TestSession_Receive(t *testing.T) {
+	t.Run("blocks_until_there_is_something", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := brokertest.New(t, broker.Options{})
+			s := brokertest.Open(t, b, broker.SessionOptions{})
+			brokertest.Subscribe(t, s, "/a")
+			got := make(chan []broker.Delivery)
+			go func() {
+				ds, err := s.Receive(ctx, 2)
+				if err != nil {
+					t.Error(err)
+				}
+				got <- ds
+			}()
+			synctest.Wait()
+			for i := range 3 {
+				brokertest.Publish(t, b, "/a", fmt.Sprint(i))
+			}
+			first := brokertest.Texts(<-got)
+			ds, err := s.Receive(ctx, 9)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantTexts(t, append(first, brokertest.Texts(ds)...), "0", "1", "2")
+		})
+	})
+	t.Run("a_deadline_ends_it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := brokertest.New(t, broker.Options{})
+			s := brokertest.Open(t, b, broker.SessionOptions{})
+			poll, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			if _, err := s.Receive(poll, 1); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
+	t.Run("closing_releases_it_with_the_first_reason", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := brokertest.New(t, broker.Options{})
+			s := brokertest.Open(t, b, broker.SessionOptions{})
+			ended := make(chan error)
+			go func() {
+				_, err := s.Receive(ctx, 1)
+				ended <- err
+			}()
+			synctest.Wait()
+			reason := broker.Errorf(broker.Forbidden, "kicked")
+			s.Close(reason)
+			s.Close(nil)
+			if err := <-ended; err != reason {
+				t.Errorf("got %v", err)
+			}
+			if _, err := s.Subscribe(ctx, broker.Principal{}, "/a", broker.SubscribeOptions{}); err != reason {
+				t.Errorf("subscribing after the end: %v", err)
+			}
+		})
+	})
+}
+
+func TestSession_Wake_comes_once_per_edge_and_at_the_end(t *testing.T) {
+	b := brokertest.New(t, broker.Options{})
+	var wakes atomic.Int32
+	s := brokertest.Open(t, b, broker.SessionOptions{Wake: func(*broker.Session) { wakes.Add(1) }})
+	brokertest.Subscribe(t, s, "/a")
+	for range 5 {
+		brokertest.Publish(t, b, "/a", "1")
+	}
+	if n := wakes.Load(); n != 1 {
+		t.Errorf("%d wakes for five messages in an unread queue", n)
+	}
+	ds := s.Drain(nil)
+	brokertest.Publish(t, b, "/a", "1")
+	if n := wakes.Load(); n != 2 {
+		t.Errorf("%d wakes after the queue was drained and filled again", n)
+	}
+	s.Drain(nil)
+	s.Return(ds)
+	if n := wakes.Load(); n != 3 {
+		t.Errorf("%d wakes after deliveries were returned", n)
+	}
+	s.Close(nil)
+	if n := wakes.Load(); n != 4 {
+		t.Errorf("%d wakes after the end", n)
+	}
+}
+
+func TestSession_Return_puts_back_in_front(t *testing.T) {
+	b := brokertest.New(t, broker.Options{})
+	s := brokertest.Open(t, b, broker.SessionOptions{MaxMessages: 2})
+	brokertest.Subscribe(t, s, "/a")
+	brokertest.Publish(t, b, "/a", "1")
+	brokertest.Publish(t, b, "/a", "2")
+	ds := s.Drain(nil)
+	brokertest.Publish(t, b, "/a", "3")
+	s.Return(ds)
+	wantTexts(t, brokertest.Texts(s.DrainMax(nil, 2)), "1", "2")
+	wantTexts(t, drain(s), "3")
+}
+
+func TestSession_idle_expiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := brokertest.New(t, broker.Options{})
+		s := brokertest.Open(t, b, broker.SessionOptions{IdleTTL: time.Minute})
+		for range 5 {
+			time.Sleep(50 * time.Second)
+			s.Touch()
+		}
+		s.Hold()
+		time.Sleep(time.Hour)
+		if s.Err() != nil {
+			t.Fatal("a held session expired")
+		}
+		s.Release()
+		time.Sleep(59 * time.Second)
+		if s.Err() != nil {
+			t.Fatal("expired before its time")
+		}
+		time.Sleep(time.Minute + time.Second)
+		if !broker.IsExpired(s.Err()) {
+			t.Fatalf("after its time: %v", s.Err())
+		}
+		if st := b.Stats(); len(st.Sessions) != 0 || st.Ended[broker.Closed] != 1 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+func TestSession_limits(t *testing.T) {
+	b := brokertest.New(t, broker.Options{MaxSessions: 2})
+	s := brokertest.Open(t, b, broker.SessionOptions{ID: "one", MaxSubscriptions: 2})
+	if _, err := b.Open(broker.SessionOptions{ID: "one"}); broker.KindOf(err) != broker.Conflict {
+		t.Errorf("a second session with an id: %v", err)
+	}
+	brokertest.Open(t, b, broker.SessionOptions{})
+	if _, err := b.Open(broker.SessionOptions{}); broker.KindOf(err) != broker.RateLimited {
+		t.Errorf("a third session of two: %v", err)
+	}
+	brokertest.Subscribe(t, s, "/a")
+	brokertest.Subscribe(t, s, "/b")
+	brokertest.Subscribe(t, s, "/b")
+	if _, err := s.Subscribe(ctx, broker.Principal{}, "/c", broker.SubscribeOptions{}); broker.KindOf(err) != broker.RateLimited {
+		t.Errorf("a third subscription of two: %v", err)
+	}
+	s.Unsubscribe("/a")
+	brokertest.Subscribe(t, s, "/c")
+	s.Close(nil)
+	brokertest.Open(t, b, broker.SessionOptions{ID: "one"})
+	if _, err := b.Open(broker.SessionOptions{MaxMessages: -1}); broker.KindOf(err) != broker.Invalid {
+		t.Errorf("a negative limit: %v", err)
+	}
+}
+
+func TestSession_a_subscription_ends_with_the_credential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := brokertest.New(t, broker.Options{})
+		lapsed := make(chan broker.Pattern, 2)
+		s := brokertest.Open(t, b, broker.SessionOptions{Lapsed: func(_ *broker.Session, p broker.Pattern) { lapsed <- p }})
+		grant := func(p broker.Pattern, d time.Duration) {
+			t.Helper()
+			who := broker.Principal{Subject: "x", Issuer: "default", Expires: time.Now().Add(d)}
+			if _, err := s.Subscribe(ctx, who, p, broker.SubscribeOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		grant("/a", time.Minute)
+		grant("/b", 2*time.Minute)
+		grant("/a", 3*time.Minute) // renewed
+		brokertest.Subscribe(t, s, "/c")
+		time.Sleep(2*time.Minute + time.Second)
+		if p := <-lapsed; p != "/b" {
+			t.Errorf("%s lapsed first", p)
+		}
+		time.Sleep(time.Minute)
+		if p := <-lapsed; p != "/a" {
+			t.Errorf("%s lapsed second", p)
+		}
+		if got := s.Subscriptions(); !slices.Equal(got, []broker.Pattern{"/c"}) {
+			t.Errorf("left with %q", got)
+		}
+		brokertest.Publish(t, b, "/a", "1")
+		brokertest.Publish(t, b, "/c", "2")
+		wantTexts(t, drain(s), "2")
+		who := broker.Principal{Issuer: "default", Expires: time.Now()}
+		if _, err := s.Subscribe(ctx, who, "/d", broker.SubscribeOptions{}); broker.KindOf(err) != broker.Unauthenticated {
+			t.Errorf("subscribing with an expired credential: %v", err)
+		}
+	})
+}
+
+func TestSession_subscribing_while_others_publish_and_leave(t *testing.T) {
+	b := brokertest.New(t, broker.Options{})
+	stop := make(chan struct{})
+	var publishers, readers sync.WaitGroup
+	for i := range 2 {
+		publishers.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+					brokertest.Publish(t, b, fmt.Sprintf("/c/%d", i), fmt.Sprint(n))
+				}
+			}
+		})
+	}
+	for r := range 8 {
+		readers.Go(func() {
+			for range 50 {
+				s := brokertest.Open(t, b, broker.SessionOptions{Overflow: broker.DropOldest})
+				for _, p := range []string{"/c/0", "/c/*", "/**"} {
+					brokertest.Subscribe(t, s, p)
+				}
+				ds, err := s.Receive(ctx, 100)
+				if err != nil {
+					t.Error(err)
+				}
+				last := map[broker.Channel]uint64{}
+				for _, d := range ds {
+					if o := d.Message.Position.Offset; o <= last[d.Message.Channel] {
+						t.Errorf("offset %d after %d", o, last[d.Message.Channel])
+					} else {
+						last[d.Message.Channel] = o
+					}
+				}
+				s.Unsubscribe("/c/*")
+				if r%2 == 0 {
+					s.Close(nil)
+				} else {
+					for _, p := range s.Subscriptions() {
+						s.Unsubscribe(p)
+					}
+					s.Close(nil)
+				}
+			}
+		})
+	}
+	readers.Wait()
+	close(stop)
+	publishers.Wait()
+	if st := b.Stats(); st.Subscriptions != 0 || len(st.Sessions) != 0 {
+		t.Errorf("left behind: %d subscriptions, sessions %v", st.Subscriptions, st.Sessions)
+	}
+	if r := brokertest.Publish(t, b, "/c/0", "1"); r.Receivers != 0 {
+		t.Errorf("%d receivers when all had left", r.Receivers)
+	}
+}

@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"errors"
+	"sync/atomic"
+)
+
+// EventType says what happened to a session.
+type EventType uint8
+
+const (
+	EventOpened       EventType = iota // a session began
+	EventEnded                         // a session ended: Reason
+	EventSubscribed                    // Pattern was added
+	EventUnsubscribed                  // Pattern was taken off, by the session or because its credential expired
+)
+
+// Event is one thing that happened, for logs and hooks.
+type Event struct {
+	Type    EventType
+	Session *Session // log its Label, never its ID
+	Pattern Pattern
+	Reason  error
+}
+
+func (b *Broker) event(e Event) { b.opts.OnEvent(e) }
+
+// LostReason names a way in which a delivery that had been queued never reached its reader. It is a metric label.
+type LostReason uint8
+
+const (
+	LostSlow     LostReason = iota // the queue was full and the session ended for it
+	LostOldest                     // the queue was full and the oldest gave way
+	LostExpired                    // the session idled away with deliveries waiting
+	LostShutdown                   // the server shut down
+	LostClosed                     // the reader or the adapter closed the session
+	lostReasons
+)
+
+var lostNames = [lostReasons]string{
+	LostSlow: "slow_consumer", LostOldest: "drop_oldest", LostExpired: "session_expired",
+	LostShutdown: "shutdown", LostClosed: "session_closed",
+}
+
+// String is the reason's metric label.
+func (r LostReason) String() string { return lostNames[r] }
+
+// Reasons for ending a session that count differently.
+var (
+	errExpired  = &Error{Kind: Closed, Text: "the session expired"}
+	errShutdown = &Error{Kind: Closed, Text: "the server is shutting down"}
+)
+
+// IsExpired tells whether err ended a session that had shown no sign of life for its IdleTTL.
+func IsExpired(err error) bool { return errors.Is(err, errExpired) }
+
+// IsShutdown tells whether err ended a session because the server is shutting down.
+func IsShutdown(err error) bool { return errors.Is(err, errShutdown) }
+
+func lostReason(ended error) LostReason {
+	switch {
+	case KindOf(ended) == SlowConsumer:
+		return LostSlow
+	case IsExpired(ended):
+		return LostExpired
+	case IsShutdown(ended):
+		return LostShutdown
+	default:
+		return LostClosed
+	}
+}
+
+func (b *Broker) countLost(r LostReason, n int) {
+	if n > 0 {
+		b.counters.lost[r].Add(uint64(n))
+	}
+}
+
+// counters only grow.
+type counters struct {
+	published, duplicates, removed, delivered, opened atomic.Uint64
+
+	rejected [Closed + 1]atomic.Uint64
+	ended    [Closed + 1]atomic.Uint64
+	lost     [lostReasons]atomic.Uint64
+}
+
+// Stats is a snapshot of a broker's counts. The counters only grow; the gauges say what is now.
+type Stats struct {
+	// Counters.
+	Published  uint64                // messages accepted, without the duplicates
+	Duplicates uint64                // publishes answered from the idempotency window
+	Removed    uint64                // items removed from histories
+	Delivered  uint64                // messages queued for sessions of this process
+	Opened     uint64                // sessions begun
+	Ended      map[Kind]uint64       // sessions ended, by the kind of the reason
+	Rejected   map[Kind]uint64       // publishes refused
+	Lost       map[LostReason]uint64 // queued deliveries that never reached a reader
+
+	// Gauges.
+	Sessions      map[string]int // by protocol
+	Subscriptions int
+	Engine        EngineStats
+}
+
+// Stats counts.
+func (b *Broker) Stats() Stats {
+	c := &b.counters
+	s := Stats{
+		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Removed: c.removed.Load(),
+		Delivered: c.delivered.Load(), Opened: c.opened.Load(),
+		Ended: map[Kind]uint64{}, Rejected: map[Kind]uint64{}, Lost: map[LostReason]uint64{}, Sessions: map[string]int{},
+		Subscriptions: int(b.subscriptions.Load()),
+		Engine:        b.engine.Stats(),
+	}
+	for k := range Closed + 1 {
+		s.Ended[k], s.Rejected[k] = c.ended[k].Load(), c.rejected[k].Load()
+	}
+	for r := range lostReasons {
+		s.Lost[r] = c.lost[r].Load()
+	}
+	for _, session := range b.Sessions() {
+		s.Sessions[session.Protocol()]++
+	}
+	return s
+}
