@@ -12,8 +12,8 @@ type queue struct {
 	bytes int
 }
 
-// keepCap is the largest backing array an empty queue keeps.
-const keepCap = 16
+// keepCap is the largest backing array an empty queue keeps: about 1 KB, which sixteen in flight fit in.
+const keepCap = 24
 
 func (q *queue) len() int { return q.count }
 

@@ -109,7 +109,7 @@ func (b *Broker) Stats() Stats {
 	s := Stats{
 		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Removed: c.removed.Load(),
 		Delivered: c.delivered.Load(), Opened: c.opened.Load(),
-		Ended: map[Kind]uint64{}, Rejected: map[Kind]uint64{}, Lost: map[LostReason]uint64{}, Sessions: map[string]int{},
+		Ended: make(map[Kind]uint64), Rejected: make(map[Kind]uint64), Lost: make(map[LostReason]uint64), Sessions: make(map[string]int),
 		Subscriptions: int(b.subscriptions.Load()),
 		Engine:        b.engine.Stats(),
 	}

@@ -1,0 +1,176 @@
+package outbox
+
+import (
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Conn is one connection that can be written without blocking. Its methods may be called by any goroutine.
+type Conn struct {
+	// static
+	outbox *Outbox
+	shard  *shard
+	nc     net.Conn
+	src    Source
+	fd     int // for non-blocking writes, or -1
+
+	ready atomic.Bool // on the shard's list
+
+	mu     sync.Mutex // guards the rest, and every write to nc but a parked one
+	parked bool       // a goroutine is writing what the socket would not take
+	rest   []byte     // given to Write, or left over, and not yet taken by the parked goroutine
+	err    error      // why it was closed, once it is
+}
+
+// Ready says that the Source has something. It returns at once; the shard's worker will write.
+func (c *Conn) Ready() {
+	if c.ready.CompareAndSwap(false, true) {
+		c.shard.add(c)
+	}
+}
+
+// Write sends b after everything the Source has. It does not block: what the socket does not take waits. b is not
+// kept. A peer that lets more than MaxPending wait is closed, and Write fails with ErrPending.
+func (c *Conn) Write(b []byte) error {
+	sc := c.outbox.pool.Get().(*Scratch)
+	defer func() {
+		sc.forget()
+		c.outbox.pool.Put(sc)
+	}()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fill(sc)
+	if c.err != nil {
+		return c.err
+	}
+	if c.parked && len(c.rest)+len(b) > c.outbox.opts.MaxPending {
+		c.outbox.stats.overflows.Add(1)
+		c.close(ErrPending)
+		return ErrPending
+	}
+	c.send(b)
+	return c.err
+}
+
+// Close closes the connection at once, with whatever waits.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.close(ErrClosed)
+}
+
+// NetConn is the connection to read from.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
+// Err is nil while the connection is open, and then why it was closed.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+func (c *Conn) close(reason error) error {
+	first := c.err == nil
+	if !first {
+		return nil
+	}
+	c.err, c.rest = reason, nil
+	return c.nc.Close()
+}
+
+// flush is the worker's turn.
+func (c *Conn) flush(sc *Scratch) {
+	c.mu.Lock()
+	more := c.fill(sc)
+	c.mu.Unlock()
+	if more {
+		c.Ready()
+	}
+}
+
+// fillsPerTurn keeps one session with a long queue from holding up its shard.
+const fillsPerTurn = 16
+
+// fill sends what the Source has until it has no more or the socket takes no more; mu is held. It tells whether the
+// turn ended early.
+func (c *Conn) fill(sc *Scratch) (more bool) {
+	for range fillsPerTurn {
+		if c.parked || c.err != nil {
+			return false // unpark makes the connection ready again
+		}
+		b := c.src.Fill(sc)
+		if len(b) == 0 {
+			return false
+		}
+		c.send(b)
+	}
+	return true
+}
+
+// send writes b or makes it wait; mu is held.
+func (c *Conn) send(b []byte) {
+	if c.parked {
+		c.rest = append(c.rest, b...)
+		return
+	}
+	for c.fd >= 0 && len(b) > 0 {
+		n, again, err := tryWrite(c.fd, b)
+		if err != nil {
+			c.outbox.stats.timeouts.Add(1)
+			c.close(err)
+			return
+		}
+		if again {
+			break
+		}
+		c.outbox.stats.writes.Add(1)
+		c.outbox.stats.bytes.Add(uint64(n))
+		b = b[n:]
+	}
+	if len(b) > 0 {
+		c.park(b)
+	}
+}
+
+// park hands b to a goroutine that may block; mu is held.
+func (c *Conn) park(b []byte) {
+	if c.fd >= 0 {
+		c.outbox.stats.parks.Add(1)
+	}
+	c.parked = true
+	c.outbox.stats.parked.Add(1)
+	b = slices.Clone(b)
+	c.outbox.done.Go(func() { c.unpark(b) })
+}
+
+// unpark writes b and all that came to wait meanwhile, then gives the connection back to its shard.
+func (c *Conn) unpark(b []byte) {
+	defer c.outbox.stats.parked.Add(-1)
+	for {
+		c.nc.SetWriteDeadline(time.Now().Add(c.outbox.opts.WriteTimeout)) // fails only on a closed connection, as Write then does
+		n, err := c.nc.Write(b)
+		c.outbox.stats.writes.Add(1)
+		c.outbox.stats.bytes.Add(uint64(n))
+
+		c.mu.Lock()
+		if err != nil {
+			if c.err == nil {
+				c.outbox.stats.timeouts.Add(1)
+			}
+			c.close(err)
+			c.mu.Unlock()
+			return
+		}
+		b, c.rest = c.rest, nil
+		if len(b) == 0 {
+			c.parked = false
+			c.mu.Unlock()
+			c.Ready()
+			return
+		}
+		c.mu.Unlock()
+	}
+}

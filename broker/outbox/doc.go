@@ -1,0 +1,25 @@
+// Package outbox carries what waits in sessions to their sockets with few goroutines.
+//
+// The path: a publish queues a message in a session; at the edge from empty to not empty the session's Wake calls
+// Conn.Ready; Ready puts the connection on the list of its shard, once, and returns. Each core has one shard with one
+// worker, and a connection stays on its shard. The worker first lets other goroutines run, so that publishers at
+// the door get their messages in; then it takes its list, asks each connection's Source for the bytes of
+// everything that waits, and writes them with one non-blocking system call. No goroutine is woken per delivery,
+// and a publisher never waits for a socket.
+//
+// A socket that takes no more parks: what is left over is written by a goroutine of its own under a deadline, and
+// only that connection waits, with its session's queue bounding what piles up behind it. Connections that have
+// no plain socket (TLS), and every connection on systems other than Linux, go that way always.
+//
+// Promises: bytes of one connection leave in the order in which they were given; a connection that takes nothing for
+// WriteTimeout, or lets MaxPending bytes of replies pile up, is closed; its reader sees that as a read error,
+// which is the one place where an adapter cleans up.
+//
+// Locks: Conn.mu before shard.mu. Under Conn.mu the Source is called (which takes a session's lock) and non-blocking
+// system calls are made, never blocking ones.
+//
+// Files: outbox.go the shards, conn.go a connection, scratch.go memory shared between the connections of a shard,
+// write_linux.go and write_other.go the system call.
+//
+// Not here: framing (a Source knows its protocol), reading, reconnecting.
+package outbox

@@ -1,0 +1,141 @@
+package outbox
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options sets limits. Zero values mean the defaults.
+type Options struct {
+	Shards       int           // workers; 0 means one per core
+	WriteTimeout time.Duration // how long a socket may take nothing; 0 means 10 seconds
+	MaxPending   int           // bytes given to Write that may wait for a socket; 0 means 256 KiB
+}
+
+// Outbox is a set of shards. Make one per process.
+type Outbox struct {
+	opts   Options
+	shards []*shard
+	next   atomic.Uint32 // shard of the next connection
+	stop   chan struct{}
+	done   sync.WaitGroup
+	pool   sync.Pool // of *Scratch, for writes outside the workers
+	stats  counters
+}
+
+// Why a connection was closed by the outbox.
+var (
+	ErrClosed  = errors.New("the connection is closed")
+	ErrPending = errors.New("the peer does not read: too much waits for it")
+)
+
+// New starts the workers.
+func New(o Options) *Outbox {
+	o.Shards = cmp.Or(o.Shards, runtime.GOMAXPROCS(0))
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
+	o.MaxPending = cmp.Or(o.MaxPending, 256<<10)
+	x := &Outbox{opts: o, stop: make(chan struct{})}
+	x.pool.New = func() any { return new(Scratch) }
+	for range o.Shards {
+		s := &shard{signal: make(chan struct{}, 1)}
+		x.shards = append(x.shards, s)
+		x.done.Go(func() { s.run(x.stop) })
+	}
+	return x
+}
+
+// Close ends the workers and waits for them and for parked writes. Connections are their owners' to close, before.
+func (x *Outbox) Close() {
+	close(x.stop)
+	x.done.Wait()
+}
+
+// Attach makes nc a connection of the outbox, served from src. From now on nothing else may write to nc, and
+// Conn.Close is the only way to close it.
+func (x *Outbox) Attach(nc net.Conn, src Source) *Conn {
+	s := x.shards[int(x.next.Add(1))%len(x.shards)]
+	return &Conn{outbox: x, shard: s, nc: nc, src: src, fd: rawFD(nc)}
+}
+
+// Stats counts what the outbox did. Counters only grow; Parked is what is now.
+type Stats struct {
+	Writes, Bytes uint64 // system calls that wrote something, and what they wrote
+	Parks         uint64 // times a socket took no more
+	Timeouts      uint64 // connections closed because they took nothing for WriteTimeout, or failed
+	Overflows     uint64 // connections closed because MaxPending was reached
+	Parked        int64
+}
+
+type counters struct {
+	writes, bytes, parks, timeouts, overflows atomic.Uint64
+	parked                                    atomic.Int64
+}
+
+// Stats counts.
+func (x *Outbox) Stats() Stats {
+	c := &x.stats
+	return Stats{
+		Writes: c.writes.Load(), Bytes: c.bytes.Load(), Parks: c.parks.Load(),
+		Timeouts: c.timeouts.Load(), Overflows: c.overflows.Load(), Parked: c.parked.Load(),
+	}
+}
+
+// shard is one worker and the connections that have something to send.
+type shard struct {
+	signal chan struct{} // capacity 1: there is a list
+
+	mu   sync.Mutex
+	list []*Conn // guarded by mu
+
+	scratch Scratch // owned by run
+	spare   []*Conn // owned by run: the backing array of the next list
+}
+
+func (s *shard) add(c *Conn) {
+	s.mu.Lock()
+	s.list = append(s.list, c)
+	first := len(s.list) == 1
+	s.mu.Unlock()
+	if first {
+		select {
+		case s.signal <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *shard) run(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-s.signal:
+		}
+		for s.round() {
+		}
+		s.scratch.forget()
+	}
+}
+
+// round serves every connection on the list, and tells whether there was one.
+func (s *shard) round() bool {
+	// Joining what arrives together is worth four times everything else, so those who are about to publish go first.
+	// When nobody is, this costs nothing.
+	runtime.Gosched()
+	s.mu.Lock()
+	list := s.list
+	s.list = s.spare[:0]
+	s.mu.Unlock()
+	for _, c := range list {
+		c.ready.Store(false) // before looking, so that what comes after the look is announced again
+		c.flush(&s.scratch)
+	}
+	clear(list)
+	s.spare = list
+	return len(list) > 0
+}
