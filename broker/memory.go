@@ -307,7 +307,7 @@ func (e *MemoryEngine) sweepShard(s *memoryShard, now time.Time) {
 		}
 		l.expire(now)
 		l.keys.expire(now)
-		idle := len(l.kept()) == 0 && l.keys.empty() && now.Sub(l.touched) > e.opts.Window
+		idle := len(l.kept()) == 0 && now.Sub(l.touched) > e.opts.Window // and so are its keys
 		l.mu.Unlock()
 		if idle {
 			e.forget(s, l)

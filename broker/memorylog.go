@@ -147,8 +147,6 @@ type keyEntry struct {
 	expires time.Time
 }
 
-func (w *keyWindow) empty() bool { return len(w.order) == 0 }
-
 func (w *keyWindow) find(key string, now time.Time) (Receipt, bool) {
 	if key == "" {
 		return Receipt{}, false

@@ -122,6 +122,22 @@ func TestSubscribe_what_is_published_during_a_replay_comes_after_it_once(t *test
 	wantTexts(t, drain(s), "1", "2", "3")
 }
 
+func TestSubscribe_a_new_epoch_during_a_replay_is_not_taken_for_the_old(t *testing.T) {
+	e := &slowHistory{Engine: broker.NewMemoryEngine(broker.MemoryOptions{MaxChannels: 1})}
+	b := brokertest.New(t, broker.Options{Engine: e})
+	brokertest.Publish(t, b, "/a", "0")
+	brokertest.Publish(t, b, "/a", "1")
+	e.after = func() {
+		brokertest.Publish(t, b, "/other", "9") // evicts /a
+		brokertest.Publish(t, b, "/a", "2")     // the first of a new epoch
+	}
+	s := brokertest.Open(t, b, broker.SessionOptions{})
+	if _, err := subscribe(s, "/a", broker.SubscribeOptions{Last: -1}); err != nil {
+		t.Fatal(err)
+	}
+	wantTexts(t, drain(s), "0", "1", "2")
+}
+
 func TestSubscribe_a_failed_replay_of_a_live_subscription_loses_nothing(t *testing.T) {
 	e := &slowHistory{Engine: broker.NewMemoryEngine(broker.MemoryOptions{})}
 	b := brokertest.New(t, broker.Options{Engine: e})

@@ -67,7 +67,7 @@ func TestSession_overflow(t *testing.T) {
 		slow := brokertest.Open(t, b, broker.SessionOptions{MaxMessages: 3, Ended: func(_ *broker.Session, err error) { told <- err }})
 		quick := brokertest.Open(t, b, broker.SessionOptions{})
 		brokertest.Subscribe(t, slow, "/a")
-		brokertest.Subscribe(t, quick, "/a")
+		brokertest.Subscribe(t, quick, "/*")
 		for i := range 3 {
 			brokertest.Publish(t, b, "/a", fmt.Sprint(i))
 		}
@@ -280,6 +280,7 @@ func TestSession_a_subscription_ends_with_the_credential(t *testing.T) {
 		grant("/a", time.Minute)
 		grant("/b", 2*time.Minute)
 		grant("/a", 3*time.Minute) // renewed
+		grant("/a", time.Second)   // by a shorter one, which takes nothing away
 		brokertest.Subscribe(t, s, "/c")
 		time.Sleep(2*time.Minute + time.Second)
 		if p := <-lapsed; p != "/b" {
@@ -300,6 +301,19 @@ func TestSession_a_subscription_ends_with_the_credential(t *testing.T) {
 			t.Errorf("subscribing with an expired credential: %v", err)
 		}
 	})
+}
+
+func TestSession_gets_nothing_after_Unsubscribe_returned(t *testing.T) {
+	b := brokertest.New(t, broker.Options{})
+	var second *broker.Session
+	// The message is on its way through the list of both when the second leaves.
+	first := brokertest.Open(t, b, broker.SessionOptions{Wake: func(*broker.Session) { second.Unsubscribe("/a") }})
+	second = brokertest.Open(t, b, broker.SessionOptions{})
+	brokertest.Subscribe(t, first, "/a")
+	brokertest.Subscribe(t, second, "/a")
+	if r := brokertest.Publish(t, b, "/a", "1"); r.Receivers != 1 || second.Pending() != 0 {
+		t.Errorf("%d receivers, %d pending", r.Receivers, second.Pending())
+	}
 }
 
 func TestSession_subscribing_while_others_publish_and_leave(t *testing.T) {
