@@ -1,0 +1,65 @@
+// Package httppub is waft's door for plain HTTP: an http.Handler that takes publications.
+//
+//	POST /realm/{realm}/publish/             {"items":[{"channel":"news","id":"7","json-object":{"n":1}}]}
+//	POST /realm/{realm}/publish/{channel}/   {"items":[{"json-object":{"n":1}}]}
+//
+// It speaks the publish API of Fanout Cloud and of Pushpin (EPCP), so that their client libraries work unmodified.
+//
+// # What flows
+//
+//	bytes ─▶ path ─▶ realm ─▶ credentials ─▶ body ─▶ items ─▶ Broker.PublishAll ─▶ answer
+//	         400     404      401            400     400      401 403 413 503      200
+//	         404                             413
+//	         405                             415
+//
+// The realm is looked up before the credential is: its keys are what a token is held against. A 404 therefore tells
+// anybody which realms exist, and that is meant: a realm's id stands in the address of everything it serves, and a
+// subscriber without credentials can ask for those addresses as well. What a realm's rules and keys are is told to nobody.
+//
+// # What is promised
+//
+//   - A batch is published whole or, where an item or its authorization is at fault, not at all. Only an engine that
+//     fails half-way leaves a part: the answer is then 503 and carries the receipts of the part that is stored. Repeating
+//     such a request is safe where the items have ids.
+//   - An item's id names it in its channel's history and is its idempotency key there: repeated within the engine's
+//     window it is stored and delivered once, and later it takes the place of the earlier item.
+//   - The JSON text that went in comes out. Only white space between the tokens is removed.
+//   - No request is ever redirected: the clients of Ruby and PHP fail on a redirected POST. Several clients write
+//     "//publish/" when their base address ends in a slash; that address is served as it is.
+//   - A refusal is one plain sentence that names what was wrong: the client libraries show it to people as it comes.
+//     JSON (with a code, and receipts after a success) is for those whose Accept header names application/json.
+//
+// # Reading an item
+//
+// A format is a payload for one kind of transport. json-object is the message for Bayeux, XMPP and their like, of any
+// JSON type; fpp is its older name. http-stream, http-response, ws-message, http-request and xmpp-stanza are kept as they
+// were written, for the transports they are meant for. Formats stand at the item's top level (older clients) or under
+// "formats" (newer ones). If both have some, all count, and a format in both places is read from "formats": nothing that
+// somebody took the trouble to write is lost without a word. json-object wins over fpp, wherever the two stand.
+//
+// An item needs a channel (unless the address names it; if both do, they must agree) and at least one known format. id is
+// a string; an empty one is none. Unknown fields are ignored, because real clients leak some ("exports":{}). prev-id
+// and meta are ignored too: a channel's order is the order in which it was published to, and filters belong to
+// transports that do not exist yet. A field that occurs twice counts as it was written last, as in every client's own
+// JSON parser.
+//
+// # Files
+//
+//	handler.go      options, and the request's way through
+//	path.go         addresses, matched in their escaped form
+//	credentials.go  Authorization header → principal
+//	body.go         bytes → JSON, within the limit
+//	items.go        JSON → publications
+//	publish.go      publications → receipts
+//	answer.go       receipts or an error → the response, as text or JSON
+//	errors.go       the one table from error kinds to status codes
+//
+// The package starts no goroutine and holds no lock.
+//
+// # Deliberately not done
+//
+// Publishing from a page of another origin: OPTIONS is answered with 405, so that a browser sends no token. (The plain
+// POST that it sends without asking has no credential, and can do what the rules let anybody do.)
+// Compressed bodies: 415. Basic credentials: a realm has keys and no passwords, and the answer says so. A content type is
+// neither asked for nor looked at: everything that is posted here is JSON or wrong.
+package httppub

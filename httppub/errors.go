@@ -1,0 +1,73 @@
+package httppub
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"waft/broker"
+)
+
+// statusOf is the table from what went wrong to HTTP.
+func statusOf(k broker.Kind) int {
+	switch k {
+	case broker.Invalid:
+		return http.StatusBadRequest
+	case broker.Unauthenticated:
+		return http.StatusUnauthorized
+	case broker.Forbidden:
+		return http.StatusForbidden
+	case broker.NotFound:
+		return http.StatusNotFound
+	case broker.Conflict:
+		return http.StatusConflict
+	case broker.HistoryLost:
+		return http.StatusGone
+	case broker.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case broker.RateLimited:
+		return http.StatusTooManyRequests
+	case broker.SlowConsumer, broker.Unavailable, broker.Closed:
+		return http.StatusServiceUnavailable
+	case broker.Internal:
+		return http.StatusInternalServerError
+	}
+	return http.StatusInternalServerError
+}
+
+// wireError is a failure that HTTP knows and the broker has no kind for.
+type wireError struct {
+	status     int
+	code, text string
+}
+
+func (e *wireError) Error() string { return e.text }
+
+var (
+	errMethod = &wireError{
+		http.StatusMethodNotAllowed, "method_not_allowed",
+		"publishing is done with POST",
+	}
+	errEncoding = &wireError{
+		http.StatusUnsupportedMediaType, "unsupported_encoding",
+		"the body is compressed, which is not supported; send it without a Content-Encoding",
+	}
+)
+
+// refuse makes the answer to an error. receipts are those of the items that were stored before an engine failed.
+func refuse(receipts []receipt, err error) answer {
+	if e, ok := errors.AsType[*wireError](err); ok {
+		return answer{status: e.status, Code: e.code, Message: e.text}
+	}
+	kind := broker.KindOf(err)
+	a := answer{status: statusOf(kind), Code: kind.String(), Message: broker.TextOf(err)}
+	if e, ok := errors.AsType[*broker.BatchError](err); ok {
+		a.Item, a.Message = &e.Index, fmt.Sprintf("items[%d]: %s", e.Index, a.Message)
+	}
+	if len(receipts) > 0 {
+		// Whatever it was, a part is stored, and only a repetition makes it whole: clients repeat after a 503.
+		a.status, a.Receipts = http.StatusServiceUnavailable, receipts
+		a.Message += fmt.Sprintf(" (the %d before it were published)", len(receipts))
+	}
+	return a
+}
