@@ -1,0 +1,104 @@
+package auth
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"waft/broker"
+)
+
+// DefaultLifetime is that of a minted token, unless asked for otherwise: what most of Fanout's client libraries use.
+const DefaultLifetime = time.Hour
+
+// Claims is what a minted token says. The zero Claims ask for a token that holds for DefaultLifetime, says nothing
+// about its holder, and may do what its key may.
+type Claims struct {
+	Subject   string        // who holds it; "" for nobody in particular. At most broker.MaxIDBytes, no control characters
+	Lifetime  time.Duration // from now, in whole seconds rounded up; 0 means DefaultLifetime, at most DefaultMaxLifetime
+	NotBefore time.Time     // when it begins to hold; zero: at once
+	Rights    *Rights       // the most it may do; nil: as much as its key. Beyond the key's grants it is an error
+}
+
+// Mint makes a token of the realm, signed with key. The error is of kind Invalid.
+func Mint(key Key, realm string, c Claims) (string, error) {
+	if err := checkRealm(realm); err != nil {
+		return "", err
+	}
+	k, err := prepare(key)
+	if err != nil {
+		return "", err
+	}
+	payload, err := c.payload(k, realm)
+	if err != nil {
+		return "", err
+	}
+	t := jwt.NewWithClaims(k.method, payload)
+	if k.ID != "" {
+		t.Header["kid"] = k.ID
+	}
+	token, err := t.SignedString(k.signing(k.Key))
+	if err != nil {
+		return "", broker.Errorf(broker.Invalid, "%v cannot sign: %w", k, err)
+	}
+	if len(token) > MaxToken {
+		return "", broker.Errorf(broker.Invalid, "the token would have %d bytes, more than the limit of %d", len(token), MaxToken)
+	}
+	return token, nil
+}
+
+// payload writes only what was asked for.
+func (c Claims) payload(k prepared, realm string) (jwt.MapClaims, error) {
+	switch {
+	case c.Lifetime < 0:
+		return nil, broker.Errorf(broker.Invalid, "the token's lifetime of %v is negative", c.Lifetime)
+	case c.Lifetime > DefaultMaxLifetime:
+		return nil, broker.Errorf(broker.Invalid, "the token's lifetime of %s is more than %s, which no realm takes by default",
+			lifetime(c.Lifetime), lifetime(DefaultMaxLifetime))
+	case c.Lifetime == 0:
+		c.Lifetime = DefaultLifetime
+	}
+	payload := jwt.MapClaims{"iss": realm, "exp": time.Now().Add(c.Lifetime + time.Second - 1).Unix()}
+	if c.Subject != "" {
+		if !utf8.ValidString(c.Subject) {
+			return nil, broker.Errorf(broker.Invalid, "the token's subject is not UTF-8")
+		}
+		if err := checkSubject(c.Subject); err != nil {
+			return nil, broker.Errorf(broker.Invalid, "the token's subject %w", err)
+		}
+		payload["sub"] = c.Subject
+	}
+	if !c.NotBefore.IsZero() {
+		if c.NotBefore.Unix() < 0 || c.NotBefore.Unix() >= payload["exp"].(int64) {
+			return nil, broker.Errorf(broker.Invalid, "the token would begin to hold at %s, when it has expired",
+				stamp(c.NotBefore))
+		}
+		payload["nbf"] = c.NotBefore.Unix()
+	}
+	if c.Rights != nil {
+		if err := c.Rights.within(k); err != nil {
+			return nil, err
+		}
+		payload["waft"] = c.Rights
+	}
+	return payload, nil
+}
+
+// within refuses rights that the key does not have: the Verifier would take them away without a word, and whoever
+// holds the token would wonder.
+func (r Rights) within(k prepared) error {
+	grants := r.Grants()
+	if err := checkGrants(grants); err != nil {
+		return err
+	}
+	if n := len(r.Publish) + len(r.Subscribe) + len(r.Read); n > maxClaimed {
+		return broker.Errorf(broker.Invalid, "the token would list %d patterns, more than the limit of %d", n, maxClaimed)
+	}
+	for _, g := range grants {
+		if !covered(k.Grants, g) {
+			return broker.Errorf(broker.Invalid, "%v does not allow its tokens to %s %s", k, verb(g.Action), g.Pattern)
+		}
+	}
+	return nil
+}
