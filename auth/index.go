@@ -2,50 +2,34 @@ package auth
 
 import (
 	"math"
-	"strings"
 
 	"waft/broker"
 )
 
-// index finds the first rule of a channel without looking at every rule: a channel of n segments has n+2 patterns
-// that match it, and each is one look-up by its base. Bases are parts of the channel's name, so nothing is allocated.
-type index struct {
-	exact, one, deep map[string]int // base → number of its first rule: /a, /a/*, /a/**
-}
+// index finds the first rule of a channel without looking at every rule: one look-up for each pattern that matches it.
+type index [broker.Deep + 1]map[string]int // by depth: base → number of its first rule
 
 // newIndex indexes rules, one of which matches everything.
-func newIndex(rules []Rule) index {
-	x := index{exact: map[string]int{}, one: map[string]int{}, deep: map[string]int{}}
+func newIndex(rules []Rule) (x index) {
+	for d := range x {
+		x[d] = map[string]int{}
+	}
 	for i, r := range rules {
-		base, at := string(r.Match), x.exact
-		if b, ok := strings.CutSuffix(base, "/**"); ok {
-			base, at = b, x.deep
-		} else if b, ok := strings.CutSuffix(base, "/*"); ok {
-			base, at = b, x.one
-		}
-		if _, ok := at[base]; !ok {
-			at[base] = i
+		base, d := r.Match.Split()
+		if _, ok := x[d][base]; !ok {
+			x[d][base] = i
 		}
 	}
 	return x
 }
 
 // first gives the number of the first rule that matches c.
-func (x index) first(c broker.Channel) int {
+func (x *index) first(c broker.Channel) int {
 	first := math.MaxInt
-	look := func(at map[string]int, base string) {
-		if i, ok := at[base]; ok {
+	for base, d := range c.Matching() {
+		if i, ok := x[d][base]; ok {
 			first = min(first, i)
 		}
 	}
-	name := string(c)
-	look(x.exact, name)
-	parent := name[:strings.LastIndexByte(name, '/')]
-	look(x.one, parent)
-	for base := parent; ; base = base[:strings.LastIndexByte(base, '/')] {
-		look(x.deep, base)
-		if base == "" {
-			return first
-		}
-	}
+	return first
 }

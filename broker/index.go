@@ -2,12 +2,10 @@ package broker
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync"
 )
 
-// index finds the subscriptions of a channel. A channel of n segments is matched by n+2 patterns: itself, its
-// parent's "/*", and the "/**" of each of the n bases above it; so matching is n+2 map look-ups, whatever the
+// index finds the subscriptions of a channel: n+2 map look-ups for one of n segments (Channel.Matching), whatever the
 // number of subscriptions, and no tree.
 //
 // Readers take a snapshot of each list and hold no lock while they use it.
@@ -20,7 +18,7 @@ const indexShards = 64
 
 type indexShard struct {
 	mu    sync.RWMutex
-	lists [deep + 1]map[string]*subscribers // by depth and base: substrings of the channel, so look-ups allocate nothing
+	lists [Deep + 1]map[string]*subscribers // by depth and base: substrings of the channel, so look-ups allocate nothing
 }
 
 func newIndex() *index {
@@ -39,7 +37,7 @@ func (x *index) shard(base string) *indexShard {
 
 // add puts sub in the list of its pattern, unless it was removed already: unsubscribing may overtake subscribing.
 func (x *index) add(sub *subscription) {
-	base, d := sub.pattern.split()
+	base, d := sub.pattern.Split()
 	s := x.shard(base)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +54,7 @@ func (x *index) add(sub *subscription) {
 
 // remove takes sub out for good.
 func (x *index) remove(sub *subscription) {
-	base, d := sub.pattern.split()
+	base, d := sub.pattern.Split()
 	s := x.shard(base)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,22 +68,13 @@ func (x *index) remove(sub *subscription) {
 
 // match appends to lists the snapshots of every non-empty list that c is in.
 func (x *index) match(c Channel, lists []snapshot) []snapshot {
-	name := string(c)
-	lists = x.appendList(lists, name, exact)
-	lists = x.appendList(lists, parent(name), one)
-	for base := name; base != ""; {
-		base = base[:strings.LastIndexByte(base, '/')]
-		lists = x.appendList(lists, base, deep)
-	}
-	return lists
-}
-
-func (x *index) appendList(lists []snapshot, base string, d depth) []snapshot {
-	s := x.shard(base)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if l := s.lists[d][base]; l != nil {
-		return append(lists, l.snapshot())
+	for base, d := range c.Matching() {
+		s := x.shard(base)
+		s.mu.RLock()
+		if l := s.lists[d][base]; l != nil {
+			lists = append(lists, l.snapshot())
+		}
+		s.mu.RUnlock()
 	}
 	return lists
 }

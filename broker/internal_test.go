@@ -42,7 +42,7 @@ func TestIndex_snapshots_do_not_change_and_empty_lists_go(t *testing.T) {
 			x.remove(sub)
 		}
 	}
-	if n := len(x.shard("/a").lists[one]); n != 0 {
+	if n := len(x.shard("/a").lists[One]); n != 0 {
 		t.Errorf("%d lists are left of nothing", n)
 	}
 }
