@@ -21,7 +21,7 @@ type Conn struct {
 
 	mu     sync.Mutex // guards the rest, and every write to nc but a parked one
 	parked bool       // a goroutine is writing what the socket would not take
-	rest   []byte     // given to Write, or left over, and not yet taken by the parked goroutine
+	rest   []byte     // given to Write while parked
 	err    error      // why it was closed, once it is
 }
 
@@ -32,17 +32,16 @@ func (c *Conn) Ready() {
 	}
 }
 
-// Write sends b after everything the Source has. It does not block: what the socket does not take waits. b is not
+// Write sends b after what the Source has, or a good part of it if that is a lot. It does not block: what the socket does not take waits. b is not
 // kept. A peer that lets more than MaxPending wait is closed, and Write fails with ErrPending.
 func (c *Conn) Write(b []byte) error {
-	sc := c.outbox.pool.Get().(*Scratch)
-	defer func() {
-		sc.forget()
-		c.outbox.pool.Put(sc)
-	}()
+	sc := c.outbox.scratch()
+	defer c.outbox.giveBack(sc)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.fill(sc)
+	if more := c.fill(sc); more {
+		c.Ready()
+	}
 	if c.err != nil {
 		return c.err
 	}
@@ -146,31 +145,47 @@ func (c *Conn) park(b []byte) {
 	c.outbox.done.Go(func() { c.unpark(b) })
 }
 
-// unpark writes b and all that came to wait meanwhile, then gives the connection back to its shard.
+// unpark writes b, then what the Source has, then the replies that came to wait, and gives the connection back to its
+// shard when there is nothing left.
 func (c *Conn) unpark(b []byte) {
 	defer c.outbox.stats.parked.Add(-1)
-	for {
+	sc := c.outbox.scratch()
+	defer c.outbox.giveBack(sc)
+	for turn := 1; ; turn++ {
 		c.nc.SetWriteDeadline(time.Now().Add(c.outbox.opts.WriteTimeout)) // fails only on a closed connection, as Write then does
 		n, err := c.nc.Write(b)
 		c.outbox.stats.writes.Add(1)
 		c.outbox.stats.bytes.Add(uint64(n))
-
-		c.mu.Lock()
-		if err != nil {
-			if c.err == nil {
-				c.outbox.stats.timeouts.Add(1)
-			}
-			c.close(err)
-			c.mu.Unlock()
+		if b = c.next(sc, turn, err); len(b) == 0 {
 			return
 		}
-		b, c.rest = c.rest, nil
-		if len(b) == 0 {
-			c.parked = false
-			c.mu.Unlock()
-			c.Ready()
-			return
-		}
-		c.mu.Unlock()
 	}
+}
+
+// next gives a parked connection's next bytes, or unparks it. Replies go after what the Source has, but not after more
+// than a few fills: one that never ends must not hold them back for ever.
+func (c *Conn) next(sc *Scratch, turn int, err error) (b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		if c.err == nil {
+			c.outbox.stats.timeouts.Add(1)
+		}
+		c.close(err)
+		return nil
+	}
+	if c.err != nil {
+		return nil
+	}
+	if turn%fillsPerTurn != 0 {
+		if b = c.src.Fill(sc); len(b) > 0 {
+			return b
+		}
+	}
+	if b, c.rest = c.rest, nil; len(b) > 0 {
+		return b
+	}
+	c.parked = false
+	c.Ready() // for what came since Fill was asked
+	return nil
 }

@@ -24,7 +24,7 @@ type Outbox struct {
 	next   atomic.Uint32 // shard of the next connection
 	stop   chan struct{}
 	done   sync.WaitGroup
-	pool   sync.Pool // of *Scratch, for writes outside the workers
+	pool   sync.Pool // of *Scratch
 	stats  counters
 }
 
@@ -53,6 +53,14 @@ func New(o Options) *Outbox {
 func (x *Outbox) Close() {
 	close(x.stop)
 	x.done.Wait()
+}
+
+// scratch is for writes outside the workers.
+func (x *Outbox) scratch() *Scratch { return x.pool.Get().(*Scratch) }
+
+func (x *Outbox) giveBack(sc *Scratch) {
+	sc.forget()
+	x.pool.Put(sc)
 }
 
 // Attach makes nc a connection of the outbox, served from src. From now on nothing else may write to nc, and
