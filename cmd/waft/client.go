@@ -1,0 +1,44 @@
+package main
+
+import (
+	"io"
+	"net/url"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+const defaultServer = "http://127.0.0.1:8080"
+
+// clientFlags are those of the commands that talk to a server.
+func clientFlags(more ...cli.Flag) []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "server", Usage: "talk to the server at `URL` ($" + envServer + "; default " + defaultServer + ")"},
+		&cli.StringFlag{Name: "realm", Value: defaultRealm, Usage: "use the realm `ID`"},
+		&cli.StringFlag{Name: "token", Usage: "show this `TOKEN` ($" + envToken + ")"},
+	}, more...)
+}
+
+// address is where the realm's path is on the chosen server, with scheme "http" or "https".
+func (p *program) address(c *cli.Context, path string) (*url.URL, error) {
+	base := firstOf(c.String("server"), p.env[envServer], defaultServer)
+	u, err := url.Parse(base)
+	switch {
+	case err != nil:
+		return nil, configErrorf("the server %q is not a URL: %v", base, err)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, configErrorf("the server %q is not a URL such as %s", base, defaultServer)
+	}
+	return u.JoinPath("realm", url.PathEscape(c.String("realm")), path), nil
+}
+
+// givenToken is the token of the command line or the environment; "" if there is none.
+func (p *program) givenToken(c *cli.Context) secret {
+	return newSecret(strings.TrimSpace(firstOf(c.String("token"), p.env[envToken])))
+}
+
+// bodyText is the beginning of a response that explains an error, as one line.
+func bodyText(body io.Reader) string {
+	b, _ := io.ReadAll(io.LimitReader(body, 1000))
+	return strings.Join(strings.Fields(string(b)), " ")
+}

@@ -1,0 +1,32 @@
+// Command waft is a publish-subscribe broker for JSON messages that speaks HTTP, Bayeux and XMPP.
+//
+// # What flows
+//
+//	flags > environment > file > defaults ──load──▶ settings ──newServer──▶ listeners ─▶ router ─▶ realms
+//
+// A server is its listeners, its realms and what they share (timers, the outbox, the log). The other commands talk to a
+// server as any stranger would, and share nothing with it but the protocols.
+//
+// # What is promised
+//
+// Data is on stdout, everything else on stderr. The exit code is 0 when the command did what it was asked, 1 when
+// that failed, and 2 when it was asked for something that makes no sense: a flag, a variable, a configuration.
+// The first SIGINT or SIGTERM ends a command cleanly, the second one at once. No token, key or client id is ever logged.
+//
+// # Files
+//
+//	main.go            what the commands have in common; one file each: serve.go, token.go, publish.go, subscribe.go, config.go,
+//	                   version.go. arguments.go lets flags stand anywhere
+//	settings.go        the shape of the configuration, with settings_auth.go, settings_bayeux.go and settings_xmpp.go
+//	settings_load.go   where it comes from; settings_check.go what is wrong with it; settings_keys.go and suggest.go how to say
+//	                   so; environment.go, secret.go, units.go
+//	server.go          a server's life; realm.go a realm's; listen.go, router.go, admin.go; metrics.go and metrics_*.go
+//	logging.go         log lines; what sessions do
+//	firstrun.go        what to paste when nothing is configured
+//	client.go          what publish and subscribe have in common
+//	bayeux_client.go   the Bayeux client of subscribe: sockets; bayeux_replies.go: what comes over them
+//
+// # Deliberately not done
+//
+// Reloading on SIGHUP, and TLS, which is the proxy's.
+package main

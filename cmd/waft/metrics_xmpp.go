@@ -1,0 +1,82 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"waft/xmpp"
+	"waft/xmpp/component"
+)
+
+var (
+	xmppRequests      = counter("waft_xmpp_requests_total", "Requests answered, refused ones included.", "realm", "domain")
+	xmppRefused       = counter("waft_xmpp_refused_total", "Requests answered with an error, by its condition.", "realm", "domain", "reason")
+	xmppTurnedAway    = counter("waft_xmpp_turned_away_total", "Stanzas that no worker had room for.", "realm", "domain")
+	xmppRepliesLost   = counter("waft_xmpp_replies_lost_total", "Answers that the link could not take.", "realm", "domain")
+	xmppPublished     = counter("waft_xmpp_published_total", "Items published by users.", "realm", "domain")
+	xmppEvents        = counter("waft_xmpp_events_total", "Event notifications queued on the link, one for each recipient.", "realm", "domain")
+	xmppNaked         = counter("waft_xmpp_events_without_payload_total", "Messages announced without their payload, which is too big for a stanza.", "realm", "domain")
+	xmppSkipped       = counter("waft_xmpp_messages_skipped_total", "Messages without a form for XMPP.", "realm", "domain")
+	xmppGaveWay       = counter("waft_xmpp_messages_dropped_total", "Messages that gave way while the link was down or slow.", "realm", "domain")
+	xmppBounces       = counter("waft_xmpp_bounces_total", "Event notifications that came back.", "realm", "domain")
+	xmppStrayBounces  = counter("waft_xmpp_stray_bounces_total", "Message errors that answer no event notification.", "realm", "domain")
+	xmppEnded         = counter("waft_xmpp_subscriptions_ended_total", "Subscriptions ended by bounces and farewells.", "realm", "domain")
+	xmppSubscriptions = gauge("waft_xmpp_subscriptions", "Subscriptions of users now.", "realm", "domain")
+	xmppSubscribers   = gauge("waft_xmpp_subscribers", "Bare JIDs that have one now.", "realm", "domain")
+	xmppPatterns      = gauge("waft_xmpp_patterns", "Channels and patterns that are subscribed to now.", "realm", "domain")
+	xmppPending       = gauge("waft_xmpp_pending_messages", "Messages that wait for the link now.", "realm", "domain")
+
+	xmppUp       = gauge("waft_xmpp_link_up", "1 while the link to the XMPP server stands, else 0.", "realm", "domain")
+	xmppConnects = counter("waft_xmpp_connects_total", "Times that the link came up.", "realm", "domain")
+	xmppFailures = counter("waft_xmpp_connect_failures_total", "Attempts that ended before the server had accepted the link.", "realm", "domain")
+	xmppStanzas  = counter("waft_xmpp_stanzas_total", "Stanzas read and written.", "realm", "domain", "direction")
+	xmppBytes    = counter("waft_xmpp_bytes_total", "Bytes read and written.", "realm", "domain", "direction")
+	xmppQueued   = gauge("waft_xmpp_queued_bytes", "Bytes that wait for the server now.", "realm", "domain")
+	xmppWaiting  = gauge("waft_xmpp_pending_requests", "Requests to the server without an answer now.", "realm", "domain")
+	xmppDropped  = counter("waft_xmpp_stanzas_dropped_total", "Stanzas refused or lost, by reason.", "realm", "domain", "reason")
+)
+
+func collectXMPP(to chan<- prometheus.Metric, realm, domain string, s xmpp.Stats) {
+	collectLink(to, realm, domain, s.Link)
+	send(to, xmppRequests, s.Requests, realm, domain)
+	for condition, n := range s.Refused {
+		send(to, xmppRefused, n, realm, domain, snake(condition))
+	}
+	send(to, xmppTurnedAway, s.TurnedAway, realm, domain)
+	send(to, xmppRepliesLost, s.RepliesLost, realm, domain)
+	send(to, xmppPublished, s.Published, realm, domain)
+	send(to, xmppEvents, s.Events, realm, domain)
+	send(to, xmppNaked, s.Naked, realm, domain)
+	send(to, xmppSkipped, s.Skipped, realm, domain)
+	send(to, xmppGaveWay, s.Dropped, realm, domain)
+	send(to, xmppBounces, s.Bounces, realm, domain)
+	send(to, xmppStrayBounces, s.StrayBounces, realm, domain)
+	send(to, xmppEnded, s.Ended, realm, domain)
+	send(to, xmppSubscriptions, s.Subscriptions, realm, domain)
+	send(to, xmppSubscribers, s.Subscribers, realm, domain)
+	send(to, xmppPatterns, s.Patterns, realm, domain)
+	send(to, xmppPending, s.Waiting, realm, domain)
+}
+
+func collectLink(to chan<- prometheus.Metric, realm, domain string, s component.Stats) {
+	up := 0
+	if s.Up {
+		up = 1
+	}
+	send(to, xmppUp, up, realm, domain)
+	send(to, xmppConnects, s.Connects, realm, domain)
+	send(to, xmppFailures, s.Failures, realm, domain)
+	send(to, xmppStanzas, s.StanzasIn, realm, domain, "in")
+	send(to, xmppStanzas, s.StanzasOut, realm, domain, "out")
+	send(to, xmppBytes, s.BytesIn, realm, domain, "in")
+	send(to, xmppBytes, s.BytesOut, realm, domain, "out")
+	send(to, xmppQueued, s.Queued, realm, domain)
+	send(to, xmppWaiting, s.Waiting, realm, domain)
+	for reason, n := range s.Dropped {
+		send(to, xmppDropped, n, realm, domain, snake(reason.String()))
+	}
+}
+
+// snake writes a word of XMPP ("item-not-found") as labels are written.
+func snake(word string) string { return strings.ReplaceAll(word, "-", "_") }

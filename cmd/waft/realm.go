@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"waft/auth"
+	"waft/bayeux"
+	"waft/broker"
+	"waft/httppub"
+	"waft/xmpp"
+)
+
+// realm is one tenant at work: its broker, and the doors that are its own.
+type realm struct {
+	// static
+	id       string
+	broker   *broker.Broker
+	verifier *auth.Verifier
+	bayeux   *bayeux.Handler
+	links    []*xmppLink
+
+	stopLinks context.CancelFunc // nil until startLinks
+	running   sync.WaitGroup     // the links
+}
+
+// xmppLink is one link to an XMPP server.
+type xmppLink struct {
+	domain  string
+	service *xmpp.Service
+}
+
+// newRealm makes what r says. The settings are complete and valid; an error is of the world (or a fault of ours).
+func (s *server) newRealm(r *realmSettings, env environment, dir string) (*realm, error) {
+	t := &realm{id: r.ID}
+	if err := t.build(s, r, env, dir); err != nil {
+		return nil, fmt.Errorf("realm %s: %w", r.ID, err)
+	}
+	return t, nil
+}
+
+func (t *realm) build(s *server, r *realmSettings, env environment, dir string) error {
+	logger := s.logger.With(slog.String("realm", r.ID))
+	rules, err := r.rules()
+	if err != nil {
+		return err
+	}
+	if t.verifier, err = r.verifier(env, dir); err != nil {
+		return err
+	}
+	t.broker, err = broker.New(broker.Options{
+		Authorizer: rules, Retention: rules.Retention,
+		Engine: broker.NewMemoryEngine(broker.MemoryOptions{
+			MaxChannels: r.Memory.MaxChannels, MaxBytes: r.Memory.MaxBytes, Window: r.Memory.Window.Duration,
+			MaxKeys: r.Memory.MaxKeys, Sweep: r.Memory.Sweep.Duration,
+		}),
+		MaxMessage: r.Limits.MaxMessage, MaxSessions: r.Limits.MaxSessions,
+		OnEvent: s.events.of(r.ID), Wheel: s.wheel,
+	})
+	if err != nil {
+		return err
+	}
+	if t.bayeux, err = bayeux.New(r.Bayeux.options(t.broker, t.verifier, s.outbox, logger)); err != nil {
+		return err
+	}
+	for i := range r.XMPP {
+		l, err := newXMPPLink(&r.XMPP[i], t.broker, logger, env, dir)
+		if err != nil {
+			return err
+		}
+		t.links = append(t.links, l)
+	}
+	return nil
+}
+
+func newXMPPLink(x *xmppSettings, b *broker.Broker, logger *slog.Logger, env environment, dir string) (*xmppLink, error) {
+	users, err := x.users()
+	if err != nil {
+		return nil, err
+	}
+	key, err := x.resolve(env, dir)
+	if err != nil {
+		return nil, err
+	}
+	service, err := xmpp.New(x.options(b, users.Principal, key, logger))
+	return &xmppLink{x.Domain, service}, err
+}
+
+// publisher is what the publish API needs of the realm.
+func (t *realm) publisher() httppub.Realm {
+	return httppub.Realm{Broker: t.broker, Authenticator: t.verifier}
+}
+
+// startLinks sets the realm's XMPP links going, each on a goroutine of its own.
+func (t *realm) startLinks(logger *slog.Logger) {
+	ctx, cancel := context.WithCancel(context.Background())
+	t.stopLinks = cancel
+	for _, l := range t.links {
+		t.running.Go(func() {
+			if err := l.service.Run(ctx); err != nil && ctx.Err() == nil {
+				logger.Error("the XMPP link has ended", slog.String("realm", t.id), slog.String("domain", l.domain), slog.Any("error", err))
+			}
+		})
+	}
+}
+
+// stopDoors takes leave of the realm's clients and of its XMPP servers. The broker goes on: somebody may still be
+// publishing over HTTP. The error is the first failure, or ctx's when it ends before all is done.
+func (t *realm) stopDoors(ctx context.Context) error {
+	if t.stopLinks != nil {
+		t.stopLinks()
+	}
+	failed := t.bayeux.Shutdown(ctx)
+	ended := make(chan struct{})
+	go func() { t.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return failed
+	case <-ctx.Done():
+		return firstError(failed, ctx.Err())
+	}
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"waft/httppub"
+)
+
+// router finds the handler of an address on the public listener:
+//
+//	/realm/{realm}/publish…    the publish API of any realm
+//	/realm/{realm}/bayeux…     that realm's Bayeux
+//	/bayeux…                   Bayeux of the realm that lists the request's host, else of `default`
+//
+// It looks at the escaped path and never redirects, as http.ServeMux does for "//publish/": a publisher's POST may not
+// survive that. Handlers get the request as it came.
+type router struct {
+	bodyTimeout time.Duration // to send a publish request's body
+
+	publish http.Handler
+	realms  map[string]http.Handler // Bayeux, by the realm's id
+	hosts   map[string]http.Handler // Bayeux, by host name in lower case
+}
+
+// ServeHTTP hands the request on, or answers 404.
+func (t *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := t.find(r); h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = io.WriteString(w, "There is nothing at this address. waft serves /bayeux and /realm/{realm}/publish/.\n")
+}
+
+func (t *router) find(r *http.Request) http.Handler {
+	if httppub.Serves(r) {
+		return http.HandlerFunc(t.servePublish)
+	}
+	path := r.URL.EscapedPath()
+	if isBayeux(path) {
+		if h := t.hosts[hostName(r.Host)]; h != nil {
+			return h
+		}
+		return t.realms[defaultRealm]
+	}
+	rest, ok := strings.CutPrefix(path, "/realm/")
+	if !ok {
+		return nil
+	}
+	id, rest, ok := strings.Cut(rest, "/")
+	if !ok || !isBayeux("/"+strings.TrimPrefix(rest, "/")) {
+		return nil
+	}
+	return t.realms[id]
+}
+
+// servePublish bounds the time that a body may take; net/http sets a deadline of its own for the next request.
+func (t *router) servePublish(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(t.bodyTimeout))
+	t.publish.ServeHTTP(w, r)
+}
+
+// isBayeux tells whether path is /bayeux or below it, where CometD clients go (/bayeux/handshake), or /bayeux.js, where
+// pages look for Faye's.
+func isBayeux(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/bayeux")
+	return ok && (rest == "" || rest[0] == '/' || rest[0] == '.')
+}
+
+// hostName is the name in a Host header, without port and in lower case.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/urfave/cli/v2"
+
+	"waft/auth"
+)
+
+func (p *program) serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run a server",
+		Description: "With nothing configured it serves this machine only, makes a key, and prints commands to try.\n" +
+			"SIGTERM or SIGINT ends it cleanly, a second one at once.\n\n" +
+			"Variables: " + envConfig + ", " + envListen + " and " + envAdminListen + " stand for the flags; " + envRealmKey +
+			" is the key (base64) of the realm `" + defaultRealm + "`.",
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringFlag{Name: "listen", Usage: "serve the protocols on `ADDRESS` (default 127.0.0.1:8080)"},
+			&cli.StringFlag{Name: "admin-listen", Usage: "serve health, metrics and profiles on `ADDRESS` (default 127.0.0.1:8081)"},
+		},
+		Action: p.serve,
+	}
+}
+
+func (p *program) serve(c *cli.Context) error {
+	settings, err := p.loadFor(c)
+	if err != nil {
+		return err
+	}
+	made, err := settings.makeKeys()
+	if err != nil {
+		return err
+	}
+	logger := newLogger(p.stderr, settings.LogFormat, settings.LogLevel)
+	s, err := newServer(c.Context, settings, p.env, logger)
+	if err != nil {
+		return err
+	}
+	s.start()
+	if p.started != nil {
+		p.started(s)
+	}
+	logger.Info("listening", slog.Any("address", s.public.Addr()), slog.Any("admin", s.private.Addr()), slog.String("version", versionText()))
+	if !isLoopback(c.Context, settings.AdminListen) {
+		logger.Warn("the admin listener can be reached from other machines, and asks nobody who they are", slog.Any("address", s.private.Addr()))
+	}
+	for _, f := range made {
+		f.program, f.address = p.invoked, s.public.Addr()
+		if err := f.print(p.stdout); err != nil {
+			logger.Error("printing the first steps failed", slog.Any("error", err))
+		}
+	}
+
+	var failed error
+	select {
+	case failed = <-s.failed:
+		logger.Error("a listener failed; stopping", slog.Any("error", failed))
+	case <-c.Context.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context), settings.Drain.Duration)
+	defer cancel()
+	if err := s.stop(ctx); err != nil {
+		return firstError(failed, fmt.Errorf("stopping: %w", err))
+	}
+	logger.Info("stopped")
+	return failed
+}
+
+// makeKeys makes a key for every realm that has none, and what to tell the user about it.
+func (s *settings) makeKeys() ([]*firstRun, error) {
+	var made []*firstRun
+	for i := range s.Realms {
+		r := &s.Realms[i]
+		if len(r.Keys) > 0 {
+			continue
+		}
+		text := auth.GenerateSecret()
+		r.Keys = []keySettings{{ID: "main", secretSettings: secretSettings{Secret: newSecret(text)}}}
+		r.Keys[0].complete()
+		key, err := r.Keys[0].key(nil, "")
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, &firstRun{realm: r.ID, key: key, text: text})
+	}
+	return made, nil
+}

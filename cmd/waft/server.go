@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"waft/broker"
+	"waft/broker/outbox"
+	"waft/httppub"
+)
+
+// server is a running waft. Made by newServer, it listens and does not answer yet; start, then stop.
+type server struct {
+	// static
+	logger          *slog.Logger
+	wheel           *broker.Wheel
+	outbox          *outbox.Outbox
+	events          *eventLog
+	realms          []*realm
+	public, private net.Listener
+	web, admin      *http.Server
+	ready           readiness
+	failed          chan error // of a listener; capacity for both
+
+	serving sync.WaitGroup // the two listeners' goroutines
+}
+
+// newServer makes the parts and opens the listeners. On an error nothing is left running.
+func newServer(ctx context.Context, settings *settings, env environment, logger *slog.Logger) (_ *server, err error) {
+	s := &server{logger: logger, failed: make(chan error, 2)}
+	// The addresses first: that one is taken is the likeliest failure, and nothing has to be undone for it.
+	if s.public, err = listen(ctx, "listen", settings.Listen); err != nil {
+		return nil, err
+	}
+	if s.private, err = listen(ctx, "admin_listen", settings.AdminListen); err != nil {
+		_ = s.public.Close()
+		return nil, err
+	}
+	s.wheel = broker.NewWheel(0)
+	s.outbox = outbox.New(outbox.Options{
+		Shards: settings.Outbox.Shards, WriteTimeout: settings.Outbox.WriteTimeout.Duration, MaxPending: settings.Outbox.MaxPending,
+	})
+	s.events = newEventLog(logger)
+	defer func() {
+		if err != nil {
+			now, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = s.stop(now)
+		}
+	}()
+	for i := range settings.Realms {
+		r, err := s.newRealm(&settings.Realms[i], env, settings.dir)
+		if err != nil {
+			return nil, err
+		}
+		s.realms = append(s.realms, r)
+	}
+	return s, s.newHTTP(settings)
+}
+
+// newHTTP makes the HTTP servers of the two listeners.
+func (s *server) newHTTP(settings *settings) error {
+	byID := map[string]*realm{}
+	route := &router{bodyTimeout: settings.HTTP.BodyTimeout.Duration, realms: map[string]http.Handler{}, hosts: map[string]http.Handler{}}
+	for i, r := range s.realms {
+		byID[r.id] = r
+		route.realms[r.id] = r.bayeux
+		for _, host := range settings.Realms[i].Hosts {
+			route.hosts[host] = r.bayeux
+		}
+	}
+	var err error
+	route.publish, err = httppub.New(httppub.Options{
+		Realm: func(id string) (httppub.Realm, bool) {
+			r, ok := byID[id]
+			if !ok {
+				return httppub.Realm{}, false
+			}
+			return r.publisher(), true
+		},
+		MaxBody: settings.Publish.MaxBody, MaxItems: settings.Publish.MaxItems, Logger: s.logger,
+	})
+	if err != nil {
+		return err
+	}
+	metrics, err := newMetrics(s)
+	if err != nil {
+		return err
+	}
+	// No WriteTimeout and no ReadTimeout: a poll is answered when there is something to say, and the latter would end it.
+	s.web = &http.Server{
+		Handler:           route,
+		ReadHeaderTimeout: settings.HTTP.ReadHeaderTimeout.Duration,
+		IdleTimeout:       settings.HTTP.IdleTimeout.Duration,
+		MaxHeaderBytes:    settings.HTTP.MaxHeader,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+	s.admin = &http.Server{
+		Handler:           newAdmin(&s.ready, metrics),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+	return nil
+}
+
+// start serves. It does not block; failed tells of a listener that gave up.
+func (s *server) start() {
+	for _, part := range []struct {
+		http *http.Server
+		on   net.Listener
+	}{{s.web, s.public}, {s.admin, s.private}} {
+		s.serving.Go(func() {
+			if err := part.http.Serve(part.on); !errors.Is(err, http.ErrServerClosed) {
+				s.failed <- err
+			}
+		})
+	}
+	for _, r := range s.realms {
+		r.startLinks(s.logger)
+	}
+	s.ready.ready.Store(true)
+}
+
+// stop ends everything, in the order in which it hurts least: load balancers look away, nobody new is let in, clients
+// are told and go, requests under way are finished, the brokers end. What is not done when ctx ends is cut off, and
+// ctx's error is returned.
+func (s *server) stop(ctx context.Context) error {
+	if s.ready.ready.Swap(false) {
+		s.logger.InfoContext(ctx, "stopping")
+	}
+	failed := make([]error, len(s.realms)+1)
+	var doors sync.WaitGroup
+	for i, r := range s.realms {
+		doors.Go(func() { failed[i] = r.stopDoors(ctx) })
+	}
+	if s.web != nil {
+		// Shutdown closes the listener at once, and waits for requests, of which held polls end with the doors.
+		failed[len(s.realms)] = s.web.Shutdown(ctx)
+	}
+	doors.Wait()
+	for _, r := range s.realms {
+		failed = append(failed, r.broker.Shutdown(ctx))
+	}
+	if s.web != nil {
+		_ = s.web.Close()
+		_ = s.admin.Close()
+	}
+	_, _ = s.public.Close(), s.private.Close()
+	s.serving.Wait()
+	s.outbox.Close()
+	s.wheel.Close()
+	s.events.close()
+	return firstError(failed...)
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+
+	"waft/auth"
+	"waft/broker"
+)
+
+// tokenSettings says which tokens a realm takes.
+type tokenSettings struct {
+	MaxLifetime duration `toml:"max_lifetime"` // how far ahead exp may lie; default ten years (87648h)
+}
+
+// rightsSettings is what a key's tokens or an XMPP user may do, at most.
+type rightsSettings struct {
+	Publish   []string `toml:"publish"`   // patterns
+	Subscribe []string `toml:"subscribe"` // patterns
+	Read      []string `toml:"read"`      // patterns whose history may be read
+	Manage    *bool    `toml:"manage"`
+}
+
+// keySettings is one key of a realm. Without patterns its tokens may do everything; an empty list is a choice.
+type keySettings struct {
+	ID  string `toml:"id"`  // a token's kid names it
+	Alg string `toml:"alg"` // HS256 (default), HS384 or HS512: the only one that its tokens may use
+	secretSettings
+	rightsSettings
+}
+
+// ruleSettings says who may do what with the channels of a pattern.
+type ruleSettings struct {
+	Match     string          `toml:"match"`     // pattern
+	Subscribe string          `toml:"subscribe"` // "anyone" (default), "token" or "nobody"
+	Publish   string          `toml:"publish"`   // likewise; default "token"
+	Read      string          `toml:"read"`      // likewise; default as subscribe
+	History   historySettings `toml:"history,inline"`
+}
+
+// historySettings is how much of a channel is kept. Without it nothing is.
+type historySettings struct {
+	Size int      `toml:"size"` // messages; 0 (default): none
+	Age  duration `toml:"age"`  // how long; 0 (default): for as long as there is room
+}
+
+// userSettings gives rights to users of an XMPP server. Without patterns they have none.
+type userSettings struct {
+	Match string `toml:"match"` // "alice@example.org", "@example.org" or "*"
+	rightsSettings
+}
+
+func (t *tokenSettings) complete() {
+	fill(&t.MaxLifetime, duration{auth.DefaultMaxLifetime})
+}
+
+func (k *keySettings) complete() {
+	fill(&k.Alg, "HS256")
+	everything := []string{"/**"}
+	for _, list := range []*[]string{&k.Publish, &k.Subscribe, &k.Read} {
+		if *list == nil {
+			*list = everything
+		}
+	}
+	if k.Manage == nil {
+		k.Manage = new(true)
+	}
+}
+
+func (r *ruleSettings) complete() {
+	built := auth.BuiltIn()
+	fill(&r.Subscribe, built.Subscribe.String())
+	fill(&r.Publish, built.Publish.String())
+	fill(&r.Read, r.Subscribe)
+}
+
+func (u *userSettings) complete() {
+	for _, list := range []*[]string{&u.Publish, &u.Subscribe, &u.Read} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	if u.Manage == nil {
+		u.Manage = new(false)
+	}
+}
+
+// grants reads the patterns.
+func (r rightsSettings) grants() ([]broker.Grant, error) {
+	rights := auth.Rights{Manage: r.Manage != nil && *r.Manage}
+	for _, list := range []struct {
+		name string
+		from []string
+		to   *[]broker.Pattern
+	}{{"publish", r.Publish, &rights.Publish}, {"subscribe", r.Subscribe, &rights.Subscribe}, {"read", r.Read, &rights.Read}} {
+		for _, text := range list.from {
+			p, err := broker.ParsePattern(text)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", list.name, err)
+			}
+			*list.to = append(*list.to, p)
+		}
+	}
+	return rights.Grants(), nil
+}
+
+// key reads the key and its secret.
+func (k *keySettings) key(env environment, dir string) (auth.Key, error) {
+	grants, err := k.grants()
+	if err != nil {
+		return auth.Key{}, err
+	}
+	text, err := k.resolve(env, dir)
+	if err != nil {
+		return auth.Key{}, err
+	}
+	bytes, err := auth.ParseSecret(text.reveal())
+	if err != nil {
+		return auth.Key{}, err
+	}
+	return auth.Key{ID: k.ID, Algorithm: k.Alg, Secret: bytes, Grants: grants}, nil
+}
+
+func (r *ruleSettings) rule() (auth.Rule, error) {
+	match, err := broker.ParsePattern(r.Match)
+	if err != nil {
+		return auth.Rule{}, fmt.Errorf("match: %w", err)
+	}
+	rule := auth.Rule{Match: match, History: broker.Retention{Size: r.History.Size, Age: r.History.Age.Duration}}
+	for _, word := range []struct {
+		name, from string
+		to         *auth.Who
+	}{{"subscribe", r.Subscribe, &rule.Subscribe}, {"publish", r.Publish, &rule.Publish}, {"read", r.Read, &rule.Read}} {
+		if *word.to, err = auth.ParseWho(word.from); err != nil {
+			return auth.Rule{}, fmt.Errorf("%s: %w", word.name, err)
+		}
+	}
+	return rule, nil
+}
+
+// verifier makes the realm's verifier of tokens.
+func (r *realmSettings) verifier(env environment, dir string) (*auth.Verifier, error) {
+	keys, err := r.keys(env, dir)
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewVerifier(auth.VerifierOptions{Realm: r.ID, Keys: keys, MaxLifetime: r.Tokens.MaxLifetime.Duration})
+}
+
+func (r *realmSettings) keys(env environment, dir string) ([]auth.Key, error) {
+	var keys []auth.Key
+	for i := range r.Keys {
+		k, err := r.Keys[i].key(env, dir)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// rules makes the realm's rules.
+func (r *realmSettings) rules() (*auth.Rules, error) {
+	var rules []auth.Rule
+	for i := range r.Rules {
+		rule, err := r.Rules[i].rule()
+		if err != nil {
+			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+		}
+		rules = append(rules, rule)
+	}
+	return auth.NewRules(rules)
+}
+
+// users makes the map from an XMPP server's users to what they may do.
+func (x *xmppSettings) users() (*auth.Users, error) {
+	var users []auth.User
+	for i := range x.Users {
+		grants, err := x.Users[i].grants()
+		if err != nil {
+			return nil, fmt.Errorf("user %d: %w", i+1, err)
+		}
+		users = append(users, auth.User{Match: x.Users[i].Match, Grants: grants})
+	}
+	return auth.NewUsers(users)
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"log/slog"
+	"time"
+
+	"waft/bayeux"
+	"waft/broker"
+	"waft/broker/outbox"
+)
+
+// bayeuxSettings is a realm's Bayeux door.
+type bayeuxSettings struct {
+	Origins []string `toml:"origins"` // web pages that may use it, beside those of the same host: "https://app.example"; "*": all
+
+	Timeout     duration `toml:"timeout"`      // how long a connect is held; default 30s
+	Interval    duration `toml:"interval"`     // what clients are told to wait between connects; default none
+	MaxInterval duration `toml:"max_interval"` // how long beyond interval a session lives without a sign of life; default 1m
+
+	MaxBody          int      `toml:"max_body"`          // bytes of a request or frame; default 65536
+	MaxBatch         int      `toml:"max_batch"`         // messages in a request or frame; default 1000
+	MaxMessages      int      `toml:"max_messages"`      // deliveries that may wait for a session; default 1000
+	MaxBytes         int      `toml:"max_bytes"`         // bytes of them; default 1048576
+	MaxSubscriptions int      `toml:"max_subscriptions"` // of one session; default 1000
+	Overflow         string   `toml:"overflow"`          // of a session for which more waits: "disconnect" (default) or "drop_oldest"
+	AllowedExt       []string `toml:"allowed_ext"`       // members of a message's ext that subscribers get; default ["binary"]
+
+	Ping          duration `toml:"ping"`           // silence after which a socket is pinged; default 25s
+	PongWait      duration `toml:"pong_wait"`      // how long it then has to answer; default 10s
+	HandshakeIdle duration `toml:"handshake_idle"` // how long a socket may be open without a session; default 30s
+	DedupWindow   duration `toml:"dedup_window"`   // how long a published message's id is remembered; default 1m
+}
+
+// overflows are the words for bayeux.overflow.
+var overflows = map[string]broker.Overflow{"disconnect": broker.Disconnect, "drop_oldest": broker.DropOldest}
+
+func (b *bayeuxSettings) complete() {
+	fill(&b.Timeout, duration{30 * time.Second})
+	fill(&b.MaxInterval, duration{time.Minute})
+	fill(&b.MaxBody, 64<<10)
+	fill(&b.MaxBatch, 1000)
+	fill(&b.MaxMessages, 1000)
+	fill(&b.MaxBytes, 1<<20)
+	fill(&b.MaxSubscriptions, 1000)
+	fill(&b.Overflow, "disconnect")
+	if b.AllowedExt == nil {
+		b.AllowedExt = []string{"binary"}
+	}
+	fill(&b.Ping, duration{25 * time.Second})
+	fill(&b.PongWait, duration{10 * time.Second})
+	fill(&b.HandshakeIdle, duration{30 * time.Second})
+	fill(&b.DedupWindow, duration{time.Minute})
+}
+
+// options are those of the realm's handler.
+func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator, x *outbox.Outbox, logger *slog.Logger) bayeux.Options {
+	return bayeux.Options{
+		Broker: to, Authenticator: tokens, Outbox: x, Logger: logger,
+		Origins: b.Origins,
+		Timeout: b.Timeout.Duration, Interval: b.Interval.Duration, MaxInterval: b.MaxInterval.Duration,
+		MaxBody: b.MaxBody, MaxBatch: b.MaxBatch,
+		MaxMessages: b.MaxMessages, MaxBytes: b.MaxBytes, MaxSubscriptions: b.MaxSubscriptions, Overflow: overflows[b.Overflow],
+		AllowedExt: b.AllowedExt,
+		Ping:       b.Ping.Duration, PongWait: b.PongWait.Duration,
+		HandshakeIdle: b.HandshakeIdle.Duration, DedupWindow: b.DedupWindow.Duration,
+	}
+}

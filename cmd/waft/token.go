@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"waft/auth"
+	"waft/broker"
+)
+
+func (p *program) tokenCommand() *cli.Command {
+	realm := &cli.StringFlag{Name: "realm", Value: defaultRealm, Usage: "of the realm `ID`"}
+	return &cli.Command{
+		Name:  "token",
+		Usage: "make tokens, and find out what one may do",
+		Description: "A token is a JWT signed with a key of its realm. Keys come from --config (or $" + envConfig + "), and that of the\n" +
+			"realm " + defaultRealm + " from $" + envRealmKey + ".",
+		Subcommands: []*cli.Command{{
+			Name:  "mint",
+			Usage: "print a new token",
+			Description: "Without --publish, --subscribe, --read and --manage the token may do what its key may; with any of them, only that.\n\n" +
+				"Example: waft token mint --subject alice --publish '/chat/**' --subscribe '/chat/**' --lifetime 24h",
+			Flags: []cli.Flag{
+				configFlag(), realm,
+				&cli.StringFlag{Name: "key", Usage: "sign with the key `ID` (default: the realm's first)"},
+				&cli.StringFlag{Name: "subject", Usage: "say that `NAME` holds it"},
+				&cli.DurationFlag{Name: "lifetime", Value: auth.DefaultLifetime, Usage: "let it expire after `DURATION`"},
+				&cli.StringSliceFlag{Name: "publish", Usage: "allow to publish to `PATTERN`; repeatable"},
+				&cli.StringSliceFlag{Name: "subscribe", Usage: "allow to subscribe to `PATTERN`; repeatable"},
+				&cli.StringSliceFlag{Name: "read", Usage: "allow to read the history of `PATTERN`; repeatable"},
+				&cli.BoolFlag{Name: "manage", Usage: "allow to manage the realm"},
+			},
+			Action: p.tokenMint,
+		}, {
+			Name:      "check",
+			Usage:     "verify a token, and say who it is and what it may do",
+			ArgsUsage: "[TOKEN]",
+			Description: "The token is the argument, $" + envToken + " or the first line of stdin, in this order. With --channel the rules that decide are\n" +
+				"explained. The exit code is 1 if the token is refused.\n\n" +
+				"Example: waft token check --channel /chat/42 \"$TOKEN\"",
+			Flags: []cli.Flag{
+				configFlag(), realm,
+				&cli.StringFlag{Name: "channel", Usage: "explain what it may do with the channel or `PATTERN`"},
+			},
+			Action: p.tokenCheck,
+		}},
+	}
+}
+
+// tokenRealm loads the configuration and finds the realm, which must have a key.
+func (p *program) tokenRealm(c *cli.Context) (*settings, *realmSettings, []auth.Key, error) {
+	s, err := load(overrides{config: c.String("config")}, p.env)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	r, ok := s.realm(c.String("realm"))
+	if !ok {
+		return nil, nil, nil, configErrorf("%s has no realm %q", s.name(), c.String("realm"))
+	}
+	keys, err := r.keys(p.env, s.dir)
+	if err == nil && len(keys) == 0 {
+		err = fmt.Errorf("the realm %q has no key: give one with --config or %s", r.ID, envRealmKey)
+	}
+	if err != nil {
+		return nil, nil, nil, configErrorf("%v", err)
+	}
+	return s, r, keys, nil
+}
+
+func (p *program) tokenMint(c *cli.Context) error {
+	if c.Args().Present() {
+		return configErrorf("token mint takes flags only, not %q", c.Args().First())
+	}
+	_, realm, keys, err := p.tokenRealm(c)
+	if err != nil {
+		return err
+	}
+	key := keys[0]
+	if id := c.String("key"); id != "" {
+		var ids []string
+		for _, k := range keys {
+			ids = append(ids, k.ID)
+			if k.ID == id {
+				key = k
+			}
+		}
+		if key.ID != id {
+			return configErrorf("the realm %q has no key %q%s", realm.ID, id, didYouMean(id, ids))
+		}
+	}
+	claims := auth.Claims{Subject: c.String("subject"), Lifetime: c.Duration("lifetime")}
+	if claims.Lifetime <= 0 {
+		return configErrorf("--lifetime must be above zero")
+	}
+	if limit := realm.Tokens.MaxLifetime.Duration; claims.Lifetime > limit {
+		return configErrorf("--lifetime is above the %v that the realm %q takes (tokens.max_lifetime)", duration{limit}, realm.ID)
+	}
+	if claims.Rights, err = askedRights(c); err != nil {
+		return err
+	}
+	token, err := auth.Mint(key, realm.ID, claims)
+	if err != nil {
+		return configErrorf("%v", err)
+	}
+	_, err = fmt.Fprintln(p.stdout, token)
+	return err
+}
+
+// askedRights reads the flags that narrow a token; nil if there are none.
+func askedRights(c *cli.Context) (*auth.Rights, error) {
+	if !c.IsSet("publish") && !c.IsSet("subscribe") && !c.IsSet("read") && !c.IsSet("manage") {
+		return nil, nil //nolint:nilnil // not narrowed is no error
+	}
+	rights := &auth.Rights{Manage: c.Bool("manage")}
+	for name, list := range map[string]*[]broker.Pattern{
+		"publish": &rights.Publish, "subscribe": &rights.Subscribe, "read": &rights.Read,
+	} {
+		for _, text := range c.StringSlice(name) {
+			pattern, err := broker.ParsePatternName(text)
+			if err != nil {
+				return nil, configErrorf("--%s: %v", name, err)
+			}
+			*list = append(*list, pattern)
+		}
+	}
+	return rights, nil
+}
+
+func (p *program) tokenCheck(c *cli.Context) error {
+	s, realm, _, err := p.tokenRealm(c)
+	if err != nil {
+		return err
+	}
+	token, err := p.tokenToCheck(c)
+	if err != nil {
+		return err
+	}
+	verifier, err := realm.verifier(p.env, s.dir)
+	if err != nil {
+		return configErrorf("%v", err)
+	}
+	rules, err := realm.rules()
+	if err != nil {
+		return configErrorf("%v", err)
+	}
+	var about broker.Pattern
+	if text := c.String("channel"); text != "" {
+		if about, err = broker.ParsePatternName(text); err != nil {
+			return configErrorf("--channel: %v", err)
+		}
+	}
+	who, err := verifier.Authenticate(c.Context, token)
+	if err != nil {
+		return fmt.Errorf("the token is refused: %w", err)
+	}
+	p.describe(who)
+	if about == "" {
+		return nil
+	}
+	for _, act := range []broker.Action{broker.ActPublish, broker.ActSubscribe, broker.ActRead} {
+		fmt.Fprintf(p.stdout, "\n%s %s:\n", act, about)
+		for _, line := range rules.Explain(who, act, about) {
+			fmt.Fprintf(p.stdout, "  %s\n", line)
+		}
+	}
+	return nil
+}
+
+// tokenToCheck finds the token. On stdin it stays out of the list of processes and the shell's history.
+func (p *program) tokenToCheck(c *cli.Context) (string, error) {
+	token := firstOf(c.Args().First(), p.env[envToken])
+	if token == "" {
+		token, _ = bufio.NewReader(p.stdin).ReadString('\n')
+	}
+	if token = strings.TrimSpace(token); token == "" {
+		return "", configErrorf("there is no token to check: give it as the argument, in %s or on stdin", envToken)
+	}
+	return token, nil
+}
+
+// describe prints a principal.
+func (p *program) describe(who broker.Principal) {
+	grants := make(map[broker.Action][]string)
+	for _, g := range who.Grants {
+		grants[g.Action] = append(grants[g.Action], string(g.Pattern))
+	}
+	list := func(act broker.Action) string { return firstOf(strings.Join(grants[act], " "), "nothing") }
+	subject, _ := json.Marshal(who.Subject)
+	fmt.Fprintf(p.stdout, "valid\nrealm      %s\nsubject    %s\nexpires    %s\n", who.Issuer, subject, who.Expires.UTC().Format(time.RFC3339))
+	fmt.Fprintf(p.stdout, "publish    %s\nsubscribe  %s\nread       %s\nmanage     %t\n",
+		list(broker.ActPublish), list(broker.ActSubscribe), list(broker.ActRead), len(grants[broker.ActManage]) > 0)
+}
