@@ -317,7 +317,7 @@ func TestServe_stopping_answers_held_polls(t *testing.T) {
 		t.Fatalf("the first connect: %d %s", status, answer)
 	}
 	polls := func(n int) { // no sign of it reaches the outside
-		for int(r.realms[0].bayeux.Stats().Polls) != n {
+		for r.realms[0].bayeux.Stats().Polls != n {
 			time.Sleep(time.Millisecond)
 		}
 	}

@@ -1,0 +1,95 @@
+package bayeux
+
+import "time"
+
+// connect holds or answers a connect. Bayeux: /meta/connect.
+func (x *exchange) connect(m *message) {
+	s, f := x.session(m)
+	switch {
+	case !f.ok() && f.code == 401:
+		x.noConnect(m, f, x.again())
+		return
+	case !f.ok():
+		x.noConnect(m, f, x.h.advice.later())
+		return
+	case m.connType == "":
+		x.noConnect(m, missing("connectionType"), x.h.advice.later())
+		return
+	case !isSupported(m.connType):
+		// It need not be the one in use: Faye's client names another while it starts.
+		x.noConnect(m, typesNotSupported(m.connType), x.h.advice.later())
+		return
+	}
+	hold := x.h.opts.Timeout
+	if m.timeout >= 0 {
+		hold = min(hold, m.timeout)
+	}
+	if x.sock != nil {
+		x.connectSocket(s, m, hold)
+	} else {
+		x.connectPoll(s, m, hold)
+	}
+}
+
+// noConnect refuses a connect. The reply has no clientId: the client has to begin anew.
+func (x *exchange) noConnect(m *message, f fault, advice string) {
+	x.replies.add(&reply{id: m.id, channel: jsonConnect, fault: f, advice: advice})
+}
+
+// connected is the reply to a connect that went well.
+func (s *session) connectReply(id string) reply {
+	s.h.counters.connects.Add(1)
+	return reply{id: id, clientID: s.id, channel: jsonConnect, successful: true, advice: s.h.advice.retry}
+}
+
+// farewellReply is the reply to a connect whose session ended.
+func (s *session) farewellReply(id string, f farewell) reply {
+	r := reply{id: id, channel: jsonConnect, successful: f.successful, fault: f.fault, advice: f.advice}
+	if f.successful {
+		r.clientID = s.id
+	}
+	return r
+}
+
+// connectSocket answers at once the first connect on a socket: a client that comes back over a new one cannot tell that it
+// is back before something arrives. A connect is never released early for events: they are sent as they come.
+func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
+	c := &heldConnect{sock: x.sock, id: keep(m.id)}
+	s.mu.Lock()
+	older := s.held
+	s.held = nil
+	now := hold <= 0 || s.greeted != x.sock || s.endpoint != x.sock
+	s.connected = true
+	if s.endpoint == x.sock {
+		s.greeted = x.sock
+	}
+	if !now {
+		s.held = c
+		c.timer = s.h.wheel.AfterFunc(hold, func() { s.connectExpired(c) })
+	}
+	s.mu.Unlock()
+	if older != nil {
+		older.timer.Stop()
+		s.h.counters.superseded.Add(1)
+		r := s.connectReply(older.id)
+		x.replies.add(&r)
+	}
+	if now {
+		r := s.connectReply(m.id)
+		x.replies.add(&r)
+	}
+}
+
+// connectExpired runs on the wheel when a socket's connect has been held for its time.
+func (s *session) connectExpired(c *heldConnect) {
+	s.mu.Lock()
+	mine := s.held == c
+	if mine {
+		s.held = nil
+	}
+	s.mu.Unlock()
+	if mine {
+		r := s.connectReply(c.id)
+		c.sock.send(&r)
+	}
+}

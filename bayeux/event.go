@@ -1,0 +1,111 @@
+package bayeux
+
+import (
+	"slices"
+
+	"waft/broker"
+	"waft/broker/outbox"
+)
+
+// eventForm is a message's form on this door: a finished WebSocket text frame that holds a JSON array with the one
+// event. It is made once per message and shared by every socket; long polls and frames that join several events
+// cut the event out of it, so that no second form is kept.
+//
+// An event is channel, data, and allow-listed ext; nothing else a publisher wrote is passed on. One published
+// "advice" once could silence every Faye subscriber of a channel, and a leaked id makes older clients take the event
+// for the reply to a request of their own.
+type eventForm struct {
+	ext []string // members of ext that are delivered
+}
+
+var _ broker.Encoder = (*eventForm)(nil)
+
+// EncodeMessage implements broker.Encoder. Messages without data (payloads for other transports only) and notices of
+// removal have no form here.
+func (f *eventForm) EncodeMessage(m *broker.Message) ([]byte, error) {
+	if m.Retracted || m.Data == nil {
+		return nil, broker.ErrSkip
+	}
+	ext := allowedExt(string(m.Formats[extFormat]), f.ext)
+	n := len(`[{"channel":"","data":}]`) + len(m.Channel) + len(m.Data)
+	if ext != "" {
+		n += len(`,"ext":`) + len(ext)
+	}
+	b := make([]byte, 0, maxHeader+n)
+	b = appendHeader(b, opText, n)
+	b = append(b, `[{"channel":"`...)
+	b = append(b, m.Channel...) // its grammar leaves nothing to escape
+	b = append(b, `","data":`...)
+	b = append(b, m.Data...)
+	if ext != "" {
+		b = append(b, `,"ext":`...)
+		b = append(b, ext...)
+	}
+	return append(b, `}]`...), nil
+}
+
+// event cuts the event out of its frame.
+func event(frame []byte) []byte { return frame[headerLen(frame)+1 : len(frame)-1] }
+
+// append adds the events of ds to l, and tells how many there were.
+func (f *eventForm) append(l *list, ds []broker.Delivery) (events int) {
+	for _, d := range ds {
+		if frame, err := d.Message.Encoded(f); err == nil {
+			l.addRaw(event(frame))
+			events++
+		}
+	}
+	return events
+}
+
+// frames gives the bytes for ds on a socket: the shared frame of a single one, or few frames that join several.
+func (f *eventForm) frames(sc *outbox.Scratch, ds []broker.Delivery) []byte {
+	if len(ds) == 1 {
+		frame, err := ds[0].Message.Encoded(f)
+		if err != nil {
+			return nil
+		}
+		return frame
+	}
+	return sc.Join(f, ds, f.join)
+}
+
+// maxJoined is how large a frame may get by joining. Clients have limits, of 64 KiB and more.
+const maxJoined = 60 << 10
+
+// join appends frames with the events of ds.
+func (f *eventForm) join(dst []byte, ds []broker.Delivery) []byte {
+	for len(ds) > 0 {
+		n, size := 0, len(`[`)
+		for _, d := range ds {
+			frame, err := d.Message.Encoded(f)
+			if err == nil {
+				if size > len(`[`) && size+len(frame) > maxJoined {
+					break
+				}
+				size += len(event(frame)) + len(`,`)
+			}
+			n++
+		}
+		if size > len(`[`) {
+			dst = appendHeader(dst, opText, size) // the last comma stands for the bracket
+			dst = append(dst, '[')
+			for _, d := range ds[:n] {
+				if frame, err := d.Message.Encoded(f); err == nil {
+					dst = append(append(dst, event(frame)...), ',')
+				}
+			}
+			dst[len(dst)-1] = ']'
+		}
+		ds = ds[n:]
+	}
+	return dst
+}
+
+// deliverable drops, in place, what has no form here.
+func (f *eventForm) deliverable(ds []broker.Delivery) []broker.Delivery {
+	return slices.DeleteFunc(ds, func(d broker.Delivery) bool {
+		_, err := d.Message.Encoded(f)
+		return err != nil
+	})
+}

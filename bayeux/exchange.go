@@ -1,0 +1,105 @@
+package bayeux
+
+import (
+	"context"
+	"sync"
+
+	"waft/broker"
+)
+
+// exchange is one request or one frame: the messages of it and what is answered. One goroutine uses it.
+type exchange struct {
+	h    *Handler
+	ctx  context.Context
+	peer *peer
+	sock *socket // nil over HTTP
+
+	messages []message
+	replies  list      // to everything but connects over HTTP
+	waiting  []waiting // connects over HTTP, in order
+	frame    []byte    // room for the whole answer
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+func (h *Handler) newExchange(ctx context.Context, p *peer, sock *socket) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.h, x.ctx, x.peer, x.sock = h, ctx, p, sock
+	return x
+}
+
+// keepBuffer is the largest buffer that is kept for the next exchange.
+const keepBuffer = 64 << 10
+
+// done gives x back. Nothing may use it, nor what it answered, any more.
+func (x *exchange) done() {
+	clear(x.messages)
+	clear(x.waiting)
+	*x = exchange{messages: x.messages[:0], waiting: x.waiting[:0], replies: list{x.replies.buf[:0]}, frame: x.frame[:0]}
+	if cap(x.replies.buf)+cap(x.frame) > keepBuffer || cap(x.messages) > 64 {
+		return
+	}
+	exchanges.Put(x)
+}
+
+// run handles the messages in order, so that a publish meets the subscription made before it in the same batch.
+func (x *exchange) run() {
+	x.h.counters.requests.Add(1)
+	x.h.counters.messages.Add(uint64(len(x.messages)))
+	for i := range x.messages {
+		if x.messages[i].channel == "/meta/handshake" {
+			// Bayeux: "any other message sent with a handshake message MUST be ignored"; and gobayeux wants nothing beside the reply.
+			x.handshake(&x.messages[i])
+			return
+		}
+	}
+	for i := range x.messages {
+		x.dispatch(&x.messages[i])
+	}
+}
+
+func (x *exchange) dispatch(m *message) {
+	switch m.channel {
+	case "/meta/connect":
+		x.connect(m)
+	case "/meta/subscribe":
+		x.subscribe(m)
+	case "/meta/unsubscribe":
+		x.unsubscribe(m)
+	case "/meta/disconnect":
+		x.disconnect(m)
+	default:
+		x.publish(m)
+	}
+}
+
+// session finds the session a message belongs to. Over a socket the session is from now on served there.
+func (x *exchange) session(m *message) (*session, fault) {
+	if m.clientID == "" {
+		return nil, missing("clientId")
+	}
+	s := x.h.session(m.clientID)
+	if s == nil || x.sock != nil && !s.bindSocket(x.sock) {
+		x.h.counters.refuse(RefusedClient)
+		return nil, unknownClient(m.clientID)
+	}
+	s.queue.Touch()
+	return s, fault{}
+}
+
+// refuse replies that m failed. s is the session it came from, if that is known.
+func (x *exchange) refuse(m *message, s *session, f fault) {
+	r := reply{id: m.id, channel: m.channelJSON, fault: f, subscription: m.subscription.Raw}
+	if s != nil {
+		r.clientID = s.id
+	}
+	x.replies.add(&r)
+}
+
+// fail is refuse for what the broker or the authorizer refused.
+func (x *exchange) fail(m *message, s *session, err error, about string) {
+	if broker.KindOf(err) == broker.Internal {
+		x.h.log.sampled(&x.h.log.body, "an operation failed", err)
+	}
+	x.refuse(m, s, faultOf(err, about))
+}

@@ -1,0 +1,174 @@
+package bayeux
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"waft/broker"
+	"waft/broker/outbox"
+)
+
+// Options says how the door is run. Broker is required; the zero value of everything else works.
+type Options struct {
+	Broker *broker.Broker
+
+	// Authenticator verifies bearer tokens. nil: everybody is anonymous, and whoever shows a token is refused.
+	Authenticator broker.Authenticator
+
+	Outbox *outbox.Outbox // writes to the sockets; nil: one of the handler's own
+	Logger *slog.Logger   // nil: nothing is logged
+
+	// Origins lists the web pages that may use this door from a browser ("https://app.example"; "*": all), beside those
+	// of the same host and clients that send no Origin.
+	Origins []string
+
+	Timeout     time.Duration // how long a connect is held; 0 means 30 seconds
+	Interval    time.Duration // what clients are told to wait between connects
+	MaxInterval time.Duration // how long beyond Interval a session lives without a sign of life; 0 means 60 seconds
+
+	MaxBody          int             // bytes of one request or frame; 0 means 64 KiB
+	MaxBatch         int             // messages in one request or frame; 0 means 1,000
+	MaxMessages      int             // deliveries that may wait for a session; 0: the broker's default
+	MaxBytes         int             // bytes of them; 0: the broker's default
+	MaxSubscriptions int             // of one session; 0: the broker's default
+	Overflow         broker.Overflow // what happens to a session for which more is waiting
+
+	// AllowedExt names the members of a published message's ext that subscribers are given; nil means "binary".
+	AllowedExt []string
+
+	Ping          time.Duration // silence after which a socket is pinged; 0 means 25 seconds
+	PongWait      time.Duration // how long it then has to answer; 0 means 10 seconds
+	HandshakeIdle time.Duration // how long a socket may stay open without a session and without a message; 0 means 30 seconds
+	DedupWindow   time.Duration // how long a published message's id is remembered; 0 means 1 minute
+}
+
+// Handler is the Bayeux door of one realm: an http.Handler for its mount path and everything below. It needs a server
+// without WriteTimeout; it sets deadlines itself.
+type Handler struct {
+	// static after New
+	opts      Options
+	broker    *broker.Broker
+	wheel     *broker.Wheel
+	outbox    *outbox.Outbox
+	ownOutbox bool
+	log       logger
+	began     time.Time
+	form      *eventForm
+	origins   originList
+	advice    adviceTexts
+	upgrader  websocket.Upgrader
+	life      context.Context // of what outlives a request: sockets
+	endLife   context.CancelFunc
+
+	window   window
+	storm    storm
+	counters counters
+	draining atomic.Bool
+	closed   sync.Once
+
+	mu       sync.RWMutex // guards the rest
+	sessions map[string]*session
+	sockets  map[*socket]struct{}
+	polls    int           // being held or answered
+	idle     chan struct{} // closed when polls and sockets fall to nothing, if Shutdown waits
+}
+
+// New makes the door. Errors are of kind Invalid.
+func New(o Options) (*Handler, error) {
+	if o.Broker == nil {
+		return nil, broker.Errorf(broker.Invalid, "a Bayeux handler needs a Broker")
+	}
+	for _, d := range []time.Duration{o.Timeout, o.Interval, o.MaxInterval, o.Ping, o.PongWait, o.HandshakeIdle, o.DedupWindow} {
+		if d < 0 {
+			return nil, broker.Errorf(broker.Invalid, "a Bayeux handler's times must not be negative: %v", d)
+		}
+	}
+	if min(o.MaxBody, o.MaxBatch, o.MaxMessages, o.MaxBytes) < 0 {
+		return nil, broker.Errorf(broker.Invalid, "a Bayeux handler's limits must not be negative")
+	}
+	origins, err := parseOrigins(o.Origins)
+	if err != nil {
+		return nil, err
+	}
+	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
+	o.MaxInterval = cmp.Or(o.MaxInterval, time.Minute)
+	o.MaxBody = cmp.Or(o.MaxBody, 64<<10)
+	o.MaxBatch = cmp.Or(o.MaxBatch, 1000)
+	o.Ping = cmp.Or(o.Ping, 25*time.Second)
+	o.PongWait = cmp.Or(o.PongWait, 10*time.Second)
+	o.HandshakeIdle = cmp.Or(o.HandshakeIdle, 30*time.Second)
+	o.DedupWindow = cmp.Or(o.DedupWindow, time.Minute)
+	if o.AllowedExt == nil {
+		o.AllowedExt = []string{"binary"}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &Handler{
+		opts: o, broker: o.Broker, wheel: o.Broker.Wheel(), outbox: o.Outbox, log: logger{out: o.Logger}, began: time.Now(),
+		form:     &eventForm{ext: slices.Clone(o.AllowedExt)},
+		origins:  origins,
+		advice:   newAdvice(o.Interval, o.Timeout),
+		sessions: map[string]*session{},
+		sockets:  map[*socket]struct{}{},
+	}
+	h.upgrader = newUpgrader()
+	h.window.init(o.DedupWindow)
+	h.life, h.endLife = context.WithCancel(context.Background())
+	if h.outbox == nil {
+		h.outbox, h.ownOutbox = outbox.New(outbox.Options{}), true
+	}
+	return h, nil
+}
+
+// ServeHTTP serves every path alike, without redirects: CometD clients post to /handshake, /connect and so on below the
+// mount, and to the mount with a slash.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.admit(w, r) {
+		return
+	}
+	switch {
+	case r.Method == http.MethodPost:
+		h.servePost(w, r)
+	case r.Method == http.MethodOptions:
+		servePreflight(w, r)
+	case r.Method == http.MethodGet && isUpgrade(r):
+		h.serveSocket(w, r)
+	case r.Method == http.MethodGet && isScript(r.URL.Path):
+		refuse(w, http.StatusNotFound, "this server has no copy of the client script")
+	case r.Method == http.MethodGet:
+		h.counters.refuse(RefusedMalformed)
+		refuse(w, http.StatusBadRequest, "Bayeux messages are posted, or sent over a WebSocket")
+	default:
+		h.counters.refuse(RefusedMalformed)
+		w.Header().Set("Allow", "GET, POST, OPTIONS")
+		refuse(w, http.StatusMethodNotAllowed, "Bayeux messages are posted, or sent over a WebSocket")
+	}
+}
+
+// isScript tells whether the path is one where pages look for Faye's client (<mount>.js, <mount>/client.js).
+func isScript(path string) bool {
+	return strings.HasSuffix(path, ".js") || strings.HasSuffix(path, ".map")
+}
+
+func isUpgrade(r *http.Request) bool {
+	return r.Header.Get("Upgrade") != ""
+}
+
+// refuse answers a request that is not Bayeux with one plain sentence.
+func refuse(w http.ResponseWriter, status int, sentence string) {
+	w.Header().Set("Cache-Control", "no-cache, no-store")
+	http.Error(w, sentence, status)
+}
+
+// now is nanoseconds since the handler began.
+func (h *Handler) now() int64 { return int64(time.Since(h.began)) }

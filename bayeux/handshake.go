@@ -1,0 +1,95 @@
+package bayeux
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"waft/broker"
+)
+
+// supportedTypes are the connection types in a handshake reply, as JSON. The client's own preference picks one.
+const supportedTypes = `["websocket","long-polling","cross-origin-long-polling"]`
+
+func isSupported(connectionType string) bool {
+	switch connectionType {
+	case "websocket", "long-polling", "cross-origin-long-polling":
+		return true
+	default:
+		return false
+	}
+}
+
+// handshake makes a session. Bayeux: /meta/handshake.
+func (x *exchange) handshake(m *message) {
+	r := reply{id: m.id, channel: jsonHandshake, greeting: true}
+	s, f, advice := x.greet(m)
+	if s != nil {
+		r.clientID, r.successful = s.id, true
+	}
+	r.fault, r.advice = f, advice
+	x.replies.add(&r)
+}
+
+func (x *exchange) greet(m *message) (*session, fault, string) {
+	h := x.h
+	if h.draining.Load() {
+		h.counters.refuse(RefusedDraining)
+		return nil, fault{503, "", "Server is stopping"}, h.advice.later()
+	}
+	if m.version == "" {
+		return nil, missing("version"), h.advice.later()
+	}
+	if f := offered(m.types); !f.ok() {
+		return nil, f, h.advice.later()
+	}
+	who, err := x.principal(m, nil)
+	if err != nil {
+		return nil, handshakeFault(err), h.afterHandshake(err)
+	}
+	s, err := h.open(who)
+	if err != nil {
+		h.counters.refuse(RefusedOverload)
+		h.log.sampled(&h.log.session, "no session for a handshake", err)
+		return nil, faultOf(err, ""), h.advice.later()
+	}
+	h.counters.handshakes.Add(1)
+	if x.sock != nil {
+		s.bindSocket(x.sock)
+	}
+	return s, fault{}, h.advice.retry
+}
+
+// handshakeFault words a credential that was refused, or could not be verified now.
+func handshakeFault(err error) fault {
+	if broker.KindOf(err) == broker.Unauthenticated || broker.KindOf(err) == broker.Forbidden {
+		return handshakeDenied
+	}
+	return faultOf(err, "")
+}
+
+// afterHandshake is the advice that goes with it: a bad token does not get better by coming back.
+func (h *Handler) afterHandshake(err error) string {
+	if broker.KindOf(err) == broker.Unauthenticated || broker.KindOf(err) == broker.Forbidden {
+		return h.advice.none
+	}
+	return h.advice.later()
+}
+
+// offered checks the client's connection types; one in common is enough, unknown ones do not matter.
+func offered(types gjson.Result) fault {
+	if !types.IsArray() {
+		return missing("supportedConnectionTypes")
+	}
+	var names []string
+	common := false
+	types.ForEach(func(_, v gjson.Result) bool {
+		names = append(names, v.String())
+		common = common || v.Type == gjson.String && isSupported(v.Str)
+		return !common && len(names) < 20
+	})
+	if common {
+		return fault{}
+	}
+	return typesNotSupported(strings.Join(names, ","))
+}

@@ -1,0 +1,288 @@
+package bayeux
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"waft/broker"
+)
+
+// Deadlines of a request. There is none while a connect is held: net/http takes the first back when the body has been read, and
+// the second after the response.
+const (
+	readWithin  = 30 * time.Second // a body
+	writeWithin = 10 * time.Second // a response
+)
+
+// servePost serves one request of a long-polling client.
+func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
+	body, ok := h.readBody(w, r)
+	if !ok {
+		return
+	}
+	p := peerOf(r)
+	x := h.newExchange(r.Context(), &p, nil)
+	defer x.done()
+	var err error
+	x.messages, err = parseBody(x.messages, r.Header.Get("Content-Type"), body, h.opts.MaxBatch)
+	switch {
+	case errors.Is(err, errTooMany):
+		h.counters.refuse(RefusedTooLarge)
+		refuse(w, http.StatusRequestEntityTooLarge, "too many messages in one request")
+		return
+	case err != nil:
+		h.counters.refuse(RefusedMalformed)
+		h.log.sampled(&h.log.body, "request refused", err)
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	x.run()
+	if len(x.waiting) == 0 {
+		_ = x.respond(w, nil, nil) // who is gone need not be told
+		return
+	}
+	x.respondToConnects(w)
+}
+
+// readBody reads all of it, within a time and a size.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (string, bool) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(readWithin)) // fails where there is no connection: in a test, or after its end
+	limit := int64(h.opts.MaxBody)
+	var body []byte
+	var err error
+	if n := r.ContentLength; n >= 0 && n <= limit {
+		body = make([]byte, n)
+		_, err = io.ReadFull(r.Body, body)
+	} else {
+		body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	}
+	if err == nil {
+		return string(body), true
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		h.counters.refuse(RefusedTooLarge)
+		refuse(w, http.StatusRequestEntityTooLarge, "the request body is larger than "+strconv.FormatInt(limit, 10)+" bytes")
+	} else {
+		h.counters.refuse(RefusedMalformed)
+		refuse(w, http.StatusBadRequest, "the request body ended early")
+	}
+	return "", false
+}
+
+// poll is a connect over HTTP, from its acceptance to its answer.
+type poll struct {
+	s      *session
+	signal chan struct{} // capacity 1: look again
+
+	// guarded by s.mu
+	superseded bool
+	expired    bool
+}
+
+// waiting is a poll in its request.
+type waiting struct {
+	poll *poll
+	id   string
+	hold time.Duration
+
+	events   []broker.Delivery // what it is answered with
+	outcome  outcome
+	farewell farewell
+}
+
+// outcome is how a poll came to its end.
+type outcome uint8
+
+const (
+	answered   outcome = iota // with events, or because its time passed
+	superseded                // a newer endpoint has the events
+	over                      // the session ended
+	aborted                   // nobody waits for the answer
+)
+
+func (p *poll) wake() {
+	select {
+	case p.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (p *poll) attach(*session) {}
+
+func (p *poll) detach(*session) { p.superseded = true }
+
+func (p *poll) replaced(*session, *heldConnect) { p.wake() }
+
+func (p *poll) expire() {
+	p.s.mu.Lock()
+	p.expired = true
+	p.s.mu.Unlock()
+	p.wake()
+}
+
+// connectPoll takes note of a connect; it is waited for when the rest of the request has been handled.
+func (x *exchange) connectPoll(s *session, m *message, hold time.Duration) {
+	s.mu.Lock()
+	first := !s.connected
+	s.connected = true
+	s.mu.Unlock()
+	// Clients block on the first connect of a session, and on the replies that share a response with one.
+	if first || len(x.messages) > 1 {
+		hold = 0
+	}
+	p := &poll{s: s, signal: make(chan struct{}, 1)}
+	if !s.bind(p) {
+		x.h.counters.refuse(RefusedClient)
+		x.noConnect(m, unknownClient(m.clientID), x.again())
+		return
+	}
+	x.waiting = append(x.waiting, waiting{poll: p, id: keep(m.id), hold: hold})
+}
+
+// respondToConnects waits for the connects of the request and sends its one response. Until there is something to
+// send nothing is taken from the queue, so that nothing is lost when the client hangs up.
+func (x *exchange) respondToConnects(w http.ResponseWriter) {
+	x.h.pollBegins()
+	defer x.h.pollEnds()
+	clear(x.messages) // the body need not stay while connects are held
+	for i := range x.waiting {
+		x.waiting[i].wait(x.ctx)
+	}
+	if x.ctx.Err() != nil {
+		x.giveBack()
+		return
+	}
+	var events, connects list
+	for i := range x.waiting {
+		x.waiting[i].answer(&events, &connects)
+	}
+	if err := x.respond(w, events.buf, connects.buf); err != nil {
+		x.giveBack()
+	}
+}
+
+// giveBack returns to their queues the events that could not be sent.
+func (x *exchange) giveBack() {
+	for i := range x.waiting {
+		if w := &x.waiting[i]; len(w.events) > 0 {
+			x.h.counters.returned.Add(uint64(len(w.events)))
+			w.poll.s.queue.Return(w.events)
+		}
+	}
+}
+
+// wait holds the connect until there is something to say.
+func (p *waiting) wait(ctx context.Context) {
+	if p.hold > 0 {
+		timer := p.poll.s.h.wheel.AfterFunc(p.hold, p.poll.expire)
+		defer timer.Stop()
+	}
+	for !p.look(ctx) {
+		select {
+		case <-p.poll.signal:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// look tells whether the poll has come to its end, and how.
+func (p *waiting) look(ctx context.Context) (done bool) {
+	s := p.poll.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.queue.Err()
+	switch {
+	case p.poll.superseded:
+		p.outcome = superseded
+	case ctx.Err() != nil:
+		p.outcome = aborted
+	case err != nil:
+		p.outcome, p.farewell = over, s.h.farewell(s, err)
+	default:
+		p.events = s.h.form.deliverable(s.queue.Drain(nil))
+		if len(p.events) == 0 && p.hold > 0 && !p.poll.expired {
+			return false
+		}
+		p.outcome = answered
+	}
+	s.release(p.poll)
+	return true
+}
+
+// answer writes what the poll came to.
+func (p *waiting) answer(events, connects *list) {
+	s := p.poll.s
+	var r reply
+	switch p.outcome {
+	case answered:
+		s.h.form.append(events, p.events)
+		r = s.connectReply(p.id)
+	case superseded:
+		r = s.connectReply(p.id)
+		r.advice = s.h.advice.calm
+	case over:
+		if p.farewell.kicked {
+			events.addRaw([]byte(kickedMessage))
+		}
+		r = s.farewellReply(p.id, p.farewell)
+	case aborted:
+		return
+	}
+	connects.add(&r)
+}
+
+// respond sends the array: events, then replies, then the replies to connects. gobayeux holds back the last message of a
+// response, and Faye goes by the last advice; so the connect reply is the last. Clients take any status but 200 for a failure.
+func (x *exchange) respond(w http.ResponseWriter, events, connects []byte) error {
+	b := append(x.frame[:0], '[')
+	for _, part := range [...][]byte{events, x.replies.buf, connects} {
+		if len(part) > 0 {
+			if len(b) > 1 {
+				b = append(b, ',')
+			}
+			b = append(b, part...)
+		}
+	}
+	b = append(b, ']')
+	x.frame = b
+
+	header := w.Header()
+	header["Content-Type"] = contentType
+	header["Cache-Control"] = noStore
+	header["X-Content-Type-Options"] = noSniff
+	header["Content-Length"] = []string{strconv.Itoa(len(b))}
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Now().Add(writeWithin)) // as for reading
+	if _, err := w.Write(b); err != nil {
+		return err
+	}
+	if err := control.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// Values of header fields, made once.
+var (
+	contentType = []string{"application/json; charset=utf-8"}
+	noStore     = []string{"no-cache, no-store"}
+	noSniff     = []string{"nosniff"}
+)
+
+func (h *Handler) pollBegins() {
+	h.mu.Lock()
+	h.polls++
+	h.mu.Unlock()
+}
+
+func (h *Handler) pollEnds() {
+	h.mu.Lock()
+	h.polls--
+	h.checkIdle()
+	h.mu.Unlock()
+}

@@ -1,0 +1,214 @@
+package bayeux
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"waft/broker"
+)
+
+// endpoint is where a session's events go: a held long poll or a socket.
+type endpoint interface {
+	// Called with the session locked: they note it down and return.
+	wake()             // something is queued, or the session ended. Publishers call it
+	attach(s *session) // it is the session's endpoint from now on
+	detach(s *session) // and no longer
+
+	// replaced says, after detach, that the session has found a newer endpoint. held is the connect it held for the session,
+	// or nil.
+	replaced(s *session, held *heldConnect)
+}
+
+// session is one Bayeux client: the broker's session, which holds what waits for it, and the one endpoint it has at a time.
+// The newest endpoint wins.
+//
+// mu is taken by publishers (wake), so nothing that publishes or writes is called while it is held; taking from the queue is.
+type session struct {
+	// static after open
+	h     *Handler
+	id    string // the clientId: whoever has it is the session
+	who   broker.Principal
+	queue *broker.Session
+
+	publishing sync.Mutex // one publish at a time, so that a repeated one meets an outcome and not an attempt
+
+	mu        sync.Mutex   // guards the rest
+	endpoint  endpoint     // nil between polls
+	held      *heldConnect // the connect a socket holds
+	connected bool         // a connect has been accepted: from now on they are held
+	greeted   *socket      // the socket on which one has been answered
+	over      bool         // it has ended: no endpoint may be added
+}
+
+// heldConnect is a connect that waits on a socket for its time to pass.
+type heldConnect struct {
+	sock  *socket
+	id    string
+	timer *broker.Timer
+}
+
+func (h *Handler) open(who broker.Principal) (*session, error) {
+	s := &session{h: h, who: who}
+	queue, err := h.broker.Open(broker.SessionOptions{
+		Protocol:    "bayeux",
+		MaxMessages: h.opts.MaxMessages, MaxBytes: h.opts.MaxBytes, Overflow: h.opts.Overflow,
+		MaxSubscriptions: h.opts.MaxSubscriptions,
+		IdleTTL:          h.opts.Interval + h.opts.MaxInterval,
+		Wake:             s.wake,
+		Ended:            s.ended,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.id, s.queue = queue.ID(), queue
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if queue.Err() != nil { // the server is shutting down, and ended has run or will
+		return nil, queue.Err()
+	}
+	h.sessions[s.id] = s
+	return s, nil
+}
+
+// session finds a living session.
+func (h *Handler) session(id string) *session {
+	h.mu.RLock()
+	s := h.sessions[id]
+	h.mu.RUnlock()
+	if s == nil || s.queue.Err() != nil {
+		return nil
+	}
+	return s
+}
+
+// wake implements broker.SessionOptions.Wake.
+func (s *session) wake(*broker.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endpoint != nil {
+		s.endpoint.wake()
+	}
+}
+
+// bind makes e the session's endpoint and tells the one before, if there was another. The session does not idle away
+// while it has one. It is false for a session that is over.
+func (s *session) bind(e endpoint) bool {
+	s.mu.Lock()
+	if s.over || s.endpoint == e {
+		over := s.over
+		s.mu.Unlock()
+		return !over
+	}
+	old, held := s.endpoint, s.held
+	if old == nil {
+		s.queue.Hold()
+	} else {
+		old.detach(s)
+	}
+	s.endpoint, s.held, s.greeted = e, nil, nil
+	e.attach(s)
+	s.mu.Unlock()
+	if held != nil {
+		held.timer.Stop()
+	}
+	if old != nil {
+		s.h.counters.superseded.Add(1)
+		old.replaced(s, held)
+	}
+	return true
+}
+
+// unbind takes e off, if it still is the endpoint.
+func (s *session) unbind(e endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release(e)
+}
+
+// release is unbind under mu.
+func (s *session) release(e endpoint) {
+	if s.endpoint != e {
+		return
+	}
+	e.detach(s)
+	s.endpoint, s.greeted = nil, nil
+	if s.held != nil {
+		s.held.timer.Stop()
+		s.held = nil
+	}
+	s.queue.Release()
+}
+
+// take drains what waits, for e: nothing if e is no longer the endpoint, so that each event goes one way.
+func (s *session) take(e endpoint, buf []broker.Delivery) []broker.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endpoint != e {
+		return buf
+	}
+	return s.queue.DrainMax(buf, drainAtOnce)
+}
+
+// drainAtOnce is how many deliveries a socket takes at a time.
+const drainAtOnce = 128
+
+// Why a session ended, when it was our doing.
+var (
+	errDisconnected = &broker.Error{Kind: broker.Closed, Text: "the client disconnected"}
+	errDraining     = &broker.Error{Kind: broker.Closed, Text: "the server is stopping"}
+)
+
+// ended implements broker.SessionOptions.Ended: whoever holds a connect is told.
+func (s *session) ended(_ *broker.Session, reason error) {
+	s.h.mu.Lock()
+	delete(s.h.sessions, s.id)
+	s.h.mu.Unlock()
+
+	s.mu.Lock()
+	s.over = true
+	e, held := s.endpoint, s.held
+	s.held = nil
+	s.mu.Unlock()
+	if held != nil {
+		held.timer.Stop()
+	}
+	if sock, ok := e.(*socket); ok {
+		s.unbind(sock)
+		sock.sessionEnded(s, held, reason)
+	}
+	// A poll has been woken, and finds out for itself.
+	if k := broker.KindOf(reason); k == broker.SlowConsumer {
+		s.h.log.sampled(&s.h.log.session, "session ended", reason)
+	}
+}
+
+// farewell is how a connect is answered whose session ended meanwhile.
+type farewell struct {
+	successful bool
+	fault      fault
+	advice     string
+	kicked     bool // somebody here ended it: CometD clients are told by a message of its own
+}
+
+func (h *Handler) farewell(s *session, reason error) farewell {
+	switch {
+	case errors.Is(reason, errDisconnected):
+		return farewell{successful: true, advice: h.advice.none}
+	case errors.Is(reason, errDraining) || broker.IsShutdown(reason):
+		return farewell{fault: fault{503, "", "Server is stopping"}, advice: h.advice.later()}
+	case broker.KindOf(reason) == broker.SlowConsumer:
+		return farewell{fault: faultOf(reason, ""), advice: h.advice.later()}
+	case broker.IsExpired(reason):
+		return farewell{fault: unknownClient(s.id), advice: h.advice.handshake(0, time.Second)}
+	default:
+		return farewell{fault: fault{403, "", "Session ended by the server"}, advice: h.advice.none, kicked: true}
+	}
+}
+
+// kickedMessage tells a CometD client that its session was ended.
+const kickedMessage = `{"channel":"/meta/disconnect","successful":true}`
+
+// keep is a copy of an id that is to outlive the body it was part of.
+func keep(id string) string { return strings.Clone(id) }

@@ -1,0 +1,97 @@
+package bayeux
+
+import (
+	"context"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Shutdown takes leave of every client: held connects are answered with the advice to begin anew after some seconds,
+// different for each, and sockets are closed as going away (1001). Both are spread over most of ctx's time, so that the
+// clients do not arrive elsewhere all at once; without a deadline that is two seconds. It returns when the last response
+// and the last socket are done, or ctx ends; then what is left is cut off. New sessions are refused from the first moment.
+// It comes before the broker's Shutdown, and may
+// be called again.
+func (h *Handler) Shutdown(ctx context.Context) error {
+	h.draining.Store(true)
+	h.drain(ctx)
+	err := h.waitIdle(ctx)
+	h.mu.RLock()
+	for s := range h.sockets {
+		_ = s.conn.Close()
+	}
+	h.mu.RUnlock()
+	h.closed.Do(func() {
+		h.endLife()
+		if h.ownOutbox {
+			h.outbox.Close()
+		}
+	})
+	return err
+}
+
+// drainTick is how often the next few clients are sent away.
+const drainTick = 20 * time.Millisecond
+
+// drain ends sessions and sockets at a pace that leaves a fifth of the time for the last ones.
+func (h *Handler) drain(ctx context.Context) {
+	budget := 2 * time.Second
+	if deadline, ok := ctx.Deadline(); ok {
+		budget = time.Until(deadline) * 4 / 5
+	}
+	sessions, sockets := h.everything()
+	ticks := max(int(budget/drainTick), 1)
+	some := max((len(sessions)+ticks-1)/ticks, 1)
+	pause := time.NewTicker(drainTick)
+	defer pause.Stop()
+	for i, s := range sessions {
+		s.queue.Close(errDraining)
+		if i%some == some-1 && i < len(sessions)-1 {
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+		}
+	}
+	for _, s := range sockets { // those without a session
+		s.leave(0, websocket.CloseGoingAway)
+	}
+}
+
+func (h *Handler) everything() (sessions []*session, sockets []*socket) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, s := range h.sessions {
+		sessions = append(sessions, s)
+	}
+	for s := range h.sockets {
+		sockets = append(sockets, s)
+	}
+	return sessions, sockets
+}
+
+// waitIdle blocks until no poll and no socket is left, or ctx ends.
+func (h *Handler) waitIdle(ctx context.Context) error {
+	h.mu.Lock()
+	if h.idle == nil {
+		h.idle = make(chan struct{})
+	}
+	idle := h.idle
+	h.checkIdle()
+	h.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// checkIdle tells Shutdown when nothing is left; mu is held.
+func (h *Handler) checkIdle() {
+	if h.idle != nil && h.polls == 0 && len(h.sockets) == 0 {
+		close(h.idle)
+		h.idle = nil
+	}
+}

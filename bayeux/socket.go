@@ -1,0 +1,184 @@
+package bayeux
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gorilla/websocket"
+
+	"waft/broker"
+	"waft/broker/outbox"
+)
+
+// socket is one WebSocket and the sessions it serves: nearly always one, but a second handshake on it makes a second.
+//
+// Gorilla upgrades and reads. Everything that is written goes through conn, in frames made here: nobody waits for the
+// socket, and a reply comes after the events that were there before it.
+type socket struct {
+	// static after serveSocket
+	h     *Handler
+	conn  *outbox.Conn
+	timer *broker.Timer // next look at whether the peer is there; when closing, the end of patience
+
+	peer peer // owned by the read loop
+
+	heard atomic.Int64 // when anything came from the peer, on the handler's clock
+	spoke atomic.Int64 // when a message came
+
+	mu       sync.Mutex // guards the rest
+	sessions []*session // oldest first; copied when it changes
+	out      []byte     // frames to send after the events that wait: replies, the close frame
+	closing  bool       // a close frame was sent: no more events, no more messages
+	last     bool       // the last session has gone: close once the client has had its chance
+}
+
+var (
+	_ endpoint      = (*socket)(nil)
+	_ outbox.Source = (*socket)(nil)
+)
+
+// maxSessions is how many sessions one socket serves. Beyond, the oldest gets nothing until it connects again.
+const maxSessions = 4
+
+// send sends one reply in a frame of its own.
+func (s *socket) send(r *reply) {
+	var l list
+	l.add(r)
+	s.write(l.appendFrame(nil))
+}
+
+// maxOut is how much may wait for a peer that writes and does not read.
+const maxOut = 256 << 10
+
+// write sends frame after the events that wait. Frames take the same way as events, so that a publish is acknowledged
+// after the publisher's own event even when the socket takes nothing at the moment.
+func (s *socket) write(frame []byte) {
+	s.mu.Lock()
+	tooMuch := len(s.out)+len(frame) > maxOut
+	if !tooMuch {
+		s.out = append(s.out, frame...)
+	}
+	s.mu.Unlock()
+	if tooMuch {
+		s.h.counters.refuse(RefusedUnread)
+		_ = s.conn.Close()
+		return
+	}
+	_ = s.conn.Write(nil) // sends what Fill gives; a failed write is a failed read soon
+	s.mu.Lock()
+	left := len(s.out) > 0
+	s.mu.Unlock()
+	if left {
+		s.conn.Ready()
+	}
+}
+
+// Fill implements outbox.Source: first the events, then the frames that were written before those events were looked for.
+func (s *socket) Fill(sc *outbox.Scratch) []byte {
+	s.mu.Lock()
+	sessions, closing, n := s.sessions, s.closing, len(s.out)
+	s.mu.Unlock()
+	if !closing { // else the events are for the next endpoint
+		for _, session := range sessions {
+			if b := s.events(sc, session); len(b) > 0 {
+				return b
+			}
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.out[:n]
+	if s.out = s.out[n:]; len(s.out) == 0 {
+		s.out = nil
+	}
+	return b
+}
+
+// events gives the frames of some of what waits for a session.
+func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
+	for {
+		sc.Deliveries = from.take(s, sc.Deliveries[:0])
+		if len(sc.Deliveries) == 0 {
+			return nil
+		}
+		if b := s.h.form.frames(sc, sc.Deliveries); len(b) > 0 {
+			return b
+		}
+	}
+}
+
+// bindSocket makes sock the session's endpoint. It is false for a session that is over.
+func (s *session) bindSocket(sock *socket) bool {
+	s.mu.Lock()
+	bound := s.endpoint == sock
+	s.mu.Unlock()
+	if bound {
+		return true
+	}
+	if !s.bind(sock) {
+		return false
+	}
+	if oldest := sock.surplus(); oldest != nil {
+		oldest.unbind(sock)
+	}
+	return true // the reply to the message that brought the session here takes along what waits
+}
+
+func (s *socket) wake() { s.conn.Ready() }
+
+func (s *socket) attach(session *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions = append(slices.Clip(s.sessions), session)
+	s.last = false
+}
+
+func (s *socket) detach(old *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions = slices.DeleteFunc(slices.Clone(s.sessions), func(other *session) bool { return other == old })
+}
+
+func (s *socket) surplus() *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sessions) > maxSessions {
+		return s.sessions[0]
+	}
+	return nil
+}
+
+// replaced answers the connect that was held here, and closes the socket if it serves nobody else.
+func (s *socket) replaced(session *session, held *heldConnect) {
+	if held != nil {
+		r := session.connectReply(held.id)
+		s.send(&r)
+	}
+	s.leave(0, websocket.CloseNormalClosure)
+}
+
+// sessionEnded tells the client, for a reason that is not its own request on this socket.
+func (s *socket) sessionEnded(session *session, held *heldConnect, reason error) {
+	f := s.h.farewell(session, reason)
+	var l list
+	if f.kicked {
+		l.addRaw([]byte(kickedMessage))
+	}
+	if held != nil {
+		r := session.farewellReply(held.id, f)
+		l.add(&r)
+	}
+	if len(l.buf) > 0 {
+		s.write(l.appendFrame(nil))
+	}
+	if errors.Is(reason, errDraining) || broker.IsShutdown(reason) {
+		s.leave(0, websocket.CloseGoingAway)
+	} else {
+		s.leave(closeGrace, websocket.CloseNormalClosure)
+	}
+}

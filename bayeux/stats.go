@@ -1,0 +1,73 @@
+package bayeux
+
+import "sync/atomic"
+
+// Refusal names a reason for which something was refused or broken off. It is a metric label.
+type Refusal uint8
+
+const (
+	RefusedOrigin     Refusal = iota // a page of an origin that is not listed
+	RefusedMalformed                 // not Bayeux: no JSON, a wrong method, a binary frame
+	RefusedTooLarge                  // a body, a frame or a batch above its limit
+	RefusedCredential                // a token that did not verify
+	RefusedClient                    // a clientId that is not, or no longer, known
+	RefusedOverload                  // a handshake for which there was no room
+	RefusedDraining                  // a handshake or a socket while the server stops
+	RefusedSilent                    // a socket that answered no ping
+	RefusedIdle                      // a socket that stayed open without a session
+	RefusedUnread                    // a socket that sends and does not read the replies
+	refusals
+)
+
+var refusalNames = [refusals]string{
+	RefusedOrigin: "origin", RefusedMalformed: "malformed", RefusedTooLarge: "too_large", RefusedCredential: "credential",
+	RefusedClient: "unknown_client", RefusedOverload: "overload", RefusedDraining: "draining", RefusedSilent: "silent_socket",
+	RefusedIdle: "idle_socket", RefusedUnread: "unread_replies",
+}
+
+// String is the reason's metric label.
+func (r Refusal) String() string { return refusalNames[r] }
+
+// Stats is a snapshot of what the door did. The counters only grow; the gauges say what is now.
+type Stats struct {
+	// Counters.
+	Requests   uint64 // posted bodies and frames
+	Messages   uint64 // Bayeux messages in them
+	Handshakes uint64 // that made a session
+	Connects   uint64 // answered for a living session
+	Published  uint64 // accepted
+	Duplicates uint64 // publishes that had been accepted before
+	Superseded uint64 // connects that gave way to a newer one, sockets that gave way to a newer endpoint
+	Returned   uint64 // events put back because a response could not be written
+	Refused    map[Refusal]uint64
+
+	// Gauges.
+	Sessions int
+	Sockets  int
+	Polls    int // connects held, or being answered, over HTTP
+}
+
+type counters struct {
+	requests, messages, handshakes, connects, published, duplicates, superseded, returned atomic.Uint64
+
+	refused [refusals]atomic.Uint64
+}
+
+func (c *counters) refuse(r Refusal) { c.refused[r].Add(1) }
+
+// Stats counts.
+func (h *Handler) Stats() Stats {
+	c := &h.counters
+	s := Stats{
+		Requests: c.requests.Load(), Messages: c.messages.Load(), Handshakes: c.handshakes.Load(), Connects: c.connects.Load(),
+		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Superseded: c.superseded.Load(), Returned: c.returned.Load(),
+	}
+	s.Refused = make(map[Refusal]uint64, refusals)
+	for r := range refusals {
+		s.Refused[r] = c.refused[r].Load()
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	s.Sessions, s.Sockets, s.Polls = len(h.sessions), len(h.sockets), h.polls
+	return s
+}

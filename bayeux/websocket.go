@@ -1,0 +1,194 @@
+package bayeux
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/gorilla/websocket"
+
+	"waft/broker/outbox"
+)
+
+const readBuffer = 512 // per socket, for ever: most frames fit
+
+func newUpgrader() websocket.Upgrader {
+	return websocket.Upgrader{
+		ReadBufferSize:   readBuffer,
+		WriteBufferPool:  new(sync.Pool), // gorilla writes nothing but control frames, and needs no buffer for those
+		HandshakeTimeout: writeWithin,
+		CheckOrigin:      func(*http.Request) bool { return true }, // admit has checked it
+		Error: func(w http.ResponseWriter, _ *http.Request, status int, _ error) {
+			refuse(w, status, "this is not a WebSocket request as RFC 6455 wants it")
+		},
+	}
+}
+
+// serveSocket upgrades the connection and returns. Nothing of the request may stay behind: it would keep the server's
+// buffers, three times the memory of a socket.
+func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
+	if h.draining.Load() {
+		h.counters.refuse(RefusedDraining)
+		refuse(w, http.StatusServiceUnavailable, "the server is stopping")
+		return
+	}
+	plug := &plug{}
+	ws, err := h.upgrader.Upgrade(plugged{w, plug}, r, nil)
+	if err != nil {
+		h.counters.refuse(RefusedMalformed)
+		return
+	}
+	s := &socket{h: h, peer: peerOf(r)}
+	s.conn = h.outbox.Attach(plug.Conn, s)
+	plug.out = s.conn
+	s.heard.Store(h.now())
+	s.spoke.Store(h.now())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining.Load() { // and Shutdown may have counted the sockets already
+		_ = s.conn.Close()
+		return
+	}
+	h.sockets[s] = struct{}{}
+	s.mu.Lock() // check may run before the timer is known
+	s.timer = h.wheel.AfterFunc(min(h.opts.Ping, h.opts.HandshakeIdle), s.check)
+	s.mu.Unlock()
+	go s.read(ws)
+}
+
+// read is the socket's one goroutine.
+func (s *socket) read(ws *websocket.Conn) {
+	defer s.gone()
+	ws.SetReadLimit(int64(s.h.opts.MaxBody))
+	ws.SetPingHandler(s.pinged)
+	ws.SetPongHandler(s.ponged)
+	ws.SetCloseHandler(s.peerCloses)
+	for {
+		kind, r, err := ws.NextReader()
+		if err != nil {
+			s.readFailed(err)
+			return
+		}
+		s.heard.Store(s.h.now())
+		body, err := readFrame(r)
+		switch {
+		case err != nil:
+			s.readFailed(err)
+			return
+		case s.isClosing():
+		case kind != websocket.TextMessage:
+			s.h.counters.refuse(RefusedMalformed)
+			s.shut(websocket.CloseUnsupportedData, "frames must be text")
+		default:
+			s.receive(body)
+		}
+	}
+}
+
+var frameBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func readFrame(r io.Reader) (string, error) {
+	buf := frameBuffers.Get().(*bytes.Buffer)
+	buf.Reset()
+	_, err := buf.ReadFrom(r)
+	body := buf.String()
+	if buf.Cap() <= keepBuffer {
+		frameBuffers.Put(buf)
+	}
+	return body, err
+}
+
+// receive handles one frame.
+func (s *socket) receive(body string) {
+	switch strings.Trim(body, " \t\r\n") {
+	case "":
+		return
+	case "[]":
+		// Faye's client up to 1.2 asks so whether the server is there.
+		s.write([]byte{0x80 | opText, 2, '[', ']'})
+		return
+	}
+	x := s.h.newExchange(s.h.life, &s.peer, s)
+	defer x.done()
+	var err error
+	x.messages, err = parseJSON(x.messages, body, s.h.opts.MaxBatch)
+	switch {
+	case errors.Is(err, errTooMany):
+		s.h.counters.refuse(RefusedTooLarge)
+		s.shut(websocket.CloseMessageTooBig, "too many messages in one frame")
+		return
+	case err != nil:
+		s.h.counters.refuse(RefusedMalformed)
+		s.shut(websocket.CloseInvalidFramePayloadData, "a frame must be a Bayeux message or an array of them")
+		return
+	case len(x.messages) == 0:
+		return
+	}
+	s.spoke.Store(s.h.now())
+	x.run()
+	if len(x.replies.buf) > 0 {
+		x.flush()
+	}
+}
+
+// flush sends the events that wait and then the replies so far, as one frame.
+func (x *exchange) flush() {
+	frame := x.frame[:0]
+	if len(x.replies.buf) > 0 {
+		frame = x.replies.appendFrame(frame)
+	}
+	x.sock.write(frame)
+	x.frame, x.replies.buf = frame, x.replies.buf[:0]
+}
+
+// readFailed sees the connection off.
+func (s *socket) readFailed(err error) {
+	if _, closed := errors.AsType[*websocket.CloseError](err); closed || s.conn.Err() != nil {
+		return
+	}
+	if errors.Is(err, websocket.ErrReadLimit) {
+		s.h.counters.refuse(RefusedTooLarge)
+	}
+	// Gorilla has sent a close frame if the peer broke the protocol. To close now, with input unread, would reset the connection,
+	// and the peer might never see it.
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.timer.Reset(closeWait)
+	_, _ = io.Copy(io.Discard, io.LimitReader(s.conn.NetConn(), 16<<20)) // until the peer closes, or check does
+}
+
+// plugged hands gorilla a connection whose writes can be turned over to the outbox.
+type plugged struct {
+	http.ResponseWriter
+	plug *plug
+}
+
+// Hijack implements http.Hijacker.
+func (p plugged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc, rw, err := http.NewResponseController(p.ResponseWriter).Hijack()
+	p.plug.Conn = nc
+	return p.plug, rw, err
+}
+
+// plug is that connection.
+type plug struct {
+	net.Conn
+	out *outbox.Conn // set after the upgrade, before the read loop starts
+}
+
+// Write gives to the outbox what gorilla writes by itself: the close frame after a protocol error.
+func (p *plug) Write(b []byte) (int, error) {
+	if p.out == nil {
+		return p.Conn.Write(b)
+	}
+	if err := p.out.Write(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
