@@ -1,0 +1,108 @@
+package xmpp
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"mellium.im/xmpp/jid"
+
+	"waft/broker"
+	"waft/broker/brokertest"
+	"waft/xmpp/component"
+)
+
+// BenchmarkPublish handles one publish of 200 bytes of JSON, from the parsed stanza to the answer's bytes. Reading and
+// parsing it is measured in package component.
+func BenchmarkPublish(b *testing.B) {
+	w := newWorld(b, func(o *setup) { o.broker.Authorizer = brokertest.AllowAll })
+	st := parsed(b, iq(alice, "set", publishing("/chat/42", item("1", `{"text":"`+strings.Repeat("x", 189)+`"}`))))
+	var out []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		if out = w.svc.iq(b.Context(), st, out[:0]); !strings.HasPrefix(string(out), "<iq type='result'") {
+			b.Fatal(string(out))
+		}
+	}
+	b.StopTimer()
+	w.stop()
+}
+
+// BenchmarkEvent writes one message's event to so many subscribers: each iteration makes the item anew and gives all
+// events to a link whose server reads as fast as it can.
+func BenchmarkEvent(b *testing.B) {
+	for _, n := range []int{1, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := newWorld(b, func(o *setup) { o.service.MaxTotalSubscriptions = 1 << 20 })
+			w.accept()
+			w.server.mu.Lock()
+			w.deaf = true
+			w.server.mu.Unlock()
+			for i := range n {
+				j := jid.MustParse(fmt.Sprintf("user%d@localhost", i))
+				if err := w.svc.audience.subscribe(b.Context(), broker.Principal{}, j, "/chat/42", true); err != nil {
+					b.Fatal(err)
+				}
+			}
+			ev := newEvent(service)
+			b.ReportAllocs()
+			for b.Loop() {
+				m := &broker.Message{ID: "1", Channel: "/chat/42", Data: []byte(`{"text":"` + strings.Repeat("x", 189) + `"}`)}
+				if err := w.svc.notify(context.Background(), ev, broker.Delivery{Message: m, Pattern: "/chat/42"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			w.stop()
+		})
+	}
+}
+
+// BenchmarkEndToEnd is the way of a publish from bytes to bytes: framed, parsed, queued for a worker, published,
+// answered. The server has 256 in flight, so that goroutines seldom wait for one another.
+func BenchmarkEndToEnd(b *testing.B) {
+	w := newWorld(b, func(o *setup) { o.broker.Authorizer = brokertest.AllowAll })
+	w.accept()
+	stanza := iq(alice, "set", publishing("/chat/42", item("1", `{"text":"`+strings.Repeat("x", 189)+`"}`)))
+	const flight = 256
+	batch := strings.Repeat(stanza, flight-1) + iq(alice, "get", "<ping xmlns='urn:xmpp:ping'/>")
+	b.SetBytes(int64(len(stanza)))
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += flight {
+		w.send(batch)
+		w.until(result(alice, ""))
+	}
+	b.StopTimer()
+	w.stop()
+}
+
+// parsed gives a stanza as a link does.
+func parsed(tb testing.TB, text string) *component.Stanza {
+	ours, theirs := net.Pipe()
+	got := make(chan *component.Stanza, 1)
+	link, err := component.New(component.Options{
+		Domain: service, Server: "xmpp.test:5347", Secret: "s3cret", CloseTimeout: time.Millisecond,
+		Logger:  slog.New(slog.DiscardHandler),
+		Dial:    func(context.Context, string, string) (net.Conn, error) { return ours, nil },
+		Handler: func(st *component.Stanza) { got <- st },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- link.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			tb.Error(err)
+		}
+		_ = theirs.Close()
+	}()
+	serve(tb, theirs).send(text)
+	return <-got
+}

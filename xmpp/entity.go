@@ -1,0 +1,56 @@
+package xmpp
+
+import (
+	"context"
+
+	"waft/broker"
+)
+
+// A node is a channel. It needs no creating: what the rules let somebody subscribe to or publish to is there for that
+// person, and what they do not is not, so that nobody learns from an answer which closed channels are in use.
+//
+// A pattern ("/chat/*", "/chat/**") can be subscribed to and unsubscribed from as if it were a node, and nothing else.
+
+// node reads the channel that an attribute names, with or without its leading slash.
+func node(name string) (broker.Channel, error) {
+	if name == "" {
+		return "", errNodeRequired
+	}
+	c, err := broker.ParseName(name)
+	if err != nil {
+		return "", errNoNode.saying(broker.TextOf(err))
+	}
+	if c.Reserved() {
+		return "", errNoNode
+	}
+	return c, nil
+}
+
+// subscribable is node for what may be a pattern as well.
+func subscribable(name string) (broker.Pattern, error) {
+	if name == "" {
+		return "", errNodeRequired
+	}
+	p, err := broker.ParsePatternName(name)
+	if err != nil {
+		return "", errNoNode.saying(broker.TextOf(err))
+	}
+	if p.Reserved() {
+		return "", errNoNode
+	}
+	return p, nil
+}
+
+// knows tells whether p is there for who.
+func (s *Service) knows(ctx context.Context, who broker.Principal, p broker.Pattern) bool {
+	return s.broker.May(ctx, who, broker.ActSubscribe, p) == nil || s.broker.May(ctx, who, broker.ActPublish, p) == nil
+}
+
+// closedNode is what a reader is told whom the rules keep out: to XEP-0060 §6.1.3.4 a channel with rules is a node with
+// a whitelist. Other errors it lets be.
+func closedNode(err error) error {
+	if k := broker.KindOf(err); k == broker.Forbidden || k == broker.Unauthenticated {
+		return errClosedNode
+	}
+	return err
+}

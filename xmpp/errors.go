@@ -1,0 +1,138 @@
+package xmpp
+
+import (
+	"errors"
+	"log/slog"
+
+	"mellium.im/xmpp/pubsub"
+	"mellium.im/xmpp/stanza"
+
+	"waft/broker"
+	"waft/xmpp/component"
+)
+
+// stanzaError is an error as it goes out (RFC 6120 §8.3): condition first, then the text, then the condition of
+// XEP-0060 if there is one.
+type stanzaError struct {
+	typ       stanza.ErrorType
+	condition stanza.Condition
+	app       pubsub.Condition // CondNone: there is none
+	feature   string           // of CondUnsupported
+	text      string
+}
+
+func (e *stanzaError) Error() string { return e.text }
+
+// saying is the error with another text.
+func (e *stanzaError) saying(text string) *stanzaError {
+	other := *e
+	other.text = text
+	return &other
+}
+
+// The errors of XEP-0060 and around it, as the chapters say that cause them. Those of the broker's kinds are below.
+var (
+	// The request itself.
+	errIQType         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "an iq is of type get or set"}
+	errIQPayload      = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "an iq of type get or set has exactly one child element"}
+	errWrongType      = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "this request is made with the other of the iq types get and set"}
+	errUnknownRequest = &stanzaError{typ: stanza.Cancel, condition: stanza.ServiceUnavailable, text: "the service does not know this request"}
+	errNobodyThere    = &stanzaError{typ: stanza.Cancel, condition: stanza.ServiceUnavailable, text: "nobody is at this address; ask the service itself"}
+	errNoVerb         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the pubsub element is empty"}
+	errTwoVerbs       = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "one iq asks for one thing"}
+	errUnknownVerb    = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "the service does not know this part of publish-subscribe"}
+	errNotAChat       = &stanzaError{typ: stanza.Cancel, condition: stanza.ServiceUnavailable, text: "this is a publish-subscribe service; nobody reads messages here"}
+
+	// Nodes.
+	errNodeRequired = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondNodeIDRequired, text: "the node is missing"}
+	errNoNode       = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "there is no such node"}
+	errClosedNode   = &stanzaError{typ: stanza.Cancel, condition: stanza.NotAllowed, app: pubsub.CondClosedNode, text: "the node is not open to you"}
+
+	// Publishing, §7.1.3 and §12.11.
+	errItemRequired    = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondItemRequired, text: "there is no item to publish"}
+	errPayloadRequired = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondPayloadRequired, text: "an item needs a payload: <json xmlns='urn:xmpp:json:0'>"}
+	errInvalidPayload  = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondInvalidPayload, text: "an item has one payload, <json xmlns='urn:xmpp:json:0'>, with nothing but JSON in it"}
+	errPayloadTooBig   = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, app: pubsub.CondPayloadTooBig, text: "the payload is too big"}
+	errTooManyItems    = &stanzaError{typ: stanza.Cancel, condition: stanza.NotAllowed, app: pubsub.CondMaxItemsExceeded, text: "there are too many items in one publish"}
+	errItemID          = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "the id of the item is too long"}
+
+	// Subscribing, §6.1.3 and §6.2.3.
+	errJIDRequired    = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondJIDRequired, text: "the jid is missing"}
+	errInvalidJID     = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondInvalidJID, text: "the jid must be your own: bare, or the one you ask from"}
+	errOthersJID      = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "only your own subscription is yours to end"}
+	errTooMany        = &stanzaError{typ: stanza.Wait, condition: stanza.PolicyViolation, app: pubsub.CondTooManySubscriptions, text: "you have as many subscriptions as anybody may have"}
+	errTooManyInAll   = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, app: pubsub.CondTooManySubscriptions, text: "the service has as many subscriptions as it can have"}
+	errNotSubscribed  = &stanzaError{typ: stanza.Cancel, condition: stanza.UnexpectedRequest, app: pubsub.CondNotSubscribed, text: "there is no such subscription"}
+	errInvalidSubID   = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, app: pubsub.CondInvalidSubID, text: "subscriptions have no subid here"}
+	errBadMaxItems    = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "max_items is a number from 1 up"}
+	errBadPaging      = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the limits of the result set make no sense"}
+	errNoIndex        = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "pages are found by before and after, not by index"}
+	errNoSuchPosition = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "the item to continue from is gone"}
+
+	// The service's own trouble.
+	errBusy         = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, text: "the service is busy; try again later"}
+	errGreedy       = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, text: "too many of your requests are waiting; await their answers first"}
+	errStopping     = &stanzaError{typ: stanza.Wait, condition: stanza.RecipientUnavailable, text: "the service is shutting down; try again later"}
+	errInternal     = &stanzaError{typ: stanza.Cancel, condition: stanza.InternalServerError, text: "internal error"}
+	errAnswerTooBig = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "the answer would be too big; ask for less at a time"}
+)
+
+// unsupported refuses a part of XEP-0060 that is not offered, by the name of its feature (XEP-0060 §10).
+func unsupported(f pubsub.Feature) *stanzaError {
+	return &stanzaError{
+		typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, app: pubsub.CondUnsupported, feature: f.String(),
+		text: "the service does not offer this part of publish-subscribe",
+	}
+}
+
+// ofKind is the table from what went wrong in the broker to XMPP.
+func ofKind(k broker.Kind) *stanzaError {
+	switch k {
+	case broker.Invalid:
+		return &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest}
+	case broker.Unauthenticated, broker.Forbidden: // there is no credential that an XMPP user could add
+		return &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden}
+	case broker.NotFound, broker.HistoryLost:
+		return &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound}
+	case broker.Conflict:
+		return &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict}
+	case broker.TooLarge:
+		return &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, app: pubsub.CondPayloadTooBig}
+	case broker.RateLimited:
+		return &stanzaError{typ: stanza.Wait, condition: stanza.PolicyViolation}
+	case broker.SlowConsumer, broker.Unavailable, broker.Closed:
+		return &stanzaError{typ: stanza.Wait, condition: stanza.RecipientUnavailable}
+	case broker.Internal:
+		return errInternal
+	}
+	return errInternal
+}
+
+// toStanzaError makes what goes out of any error, and logs what is a fault of ours.
+func (s *Service) toStanzaError(err error) *stanzaError {
+	if e, ok := errors.AsType[*stanzaError](err); ok {
+		return e
+	}
+	kind := broker.KindOf(err)
+	if kind == broker.Internal {
+		s.log.Error("an XMPP request failed", slog.Any("error", err))
+	}
+	return ofKind(kind).saying(broker.TextOf(err))
+}
+
+// refusal is the answer to a request that the link did not let in whole.
+func refusal(r component.Reason) *stanzaError {
+	text := "the stanza was refused: " + r.String()
+	switch r {
+	case component.StanzaTooBig:
+		return errPayloadTooBig.saying(text)
+	case component.RestrictedXML, component.Malformed:
+		return errIQPayload.saying(text)
+	case component.TooDeep, component.TooManyElements, component.TooManyAttributes, component.AttributeTooBig:
+		return &stanzaError{typ: stanza.Modify, condition: stanza.PolicyViolation, text: text}
+	case component.NotRefused, component.UnknownElement, component.StrayAnswer, component.NobodyListens, component.HandlerPanicked,
+		component.OutTooBig, component.OutFull, component.OutDown, component.OutLost:
+		// These come with no stanza.
+	}
+	return errInternal
+}

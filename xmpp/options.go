@@ -1,0 +1,91 @@
+package xmpp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	"waft/broker"
+	"waft/xmpp/component"
+)
+
+// Options configure a [Service]. Broker and Link's Domain, Server and Secret are required; zero anywhere else means
+// the default.
+type Options struct {
+	Broker *broker.Broker
+
+	// Principal says what the user of a bare JID may do. The JID is vouched for by the server behind the link and in the
+	// normal form of RFC 7622. It must not block. nil: everybody is anonymous.
+	Principal func(bareJID string) broker.Principal
+
+	// Link is the connection to the XMPP server. Handler, Up, Down and Writable are set by the service; a nil Logger
+	// becomes the service's.
+	Link component.Options
+
+	Name    string // in service discovery and XEP-0092; default "waft"
+	Version string // in XEP-0092; default "unknown"
+
+	// Limits on publishing. What XML makes of a payload can be bigger than its JSON ("<" becomes "&lt;"); a message that
+	// outgrows Link.MaxOutStanza is announced without its payload.
+	MaxPayload int // bytes of one item's compact JSON; default 128 KiB
+	MaxItems   int // items in one publish; default 100
+
+	// Limits on subscribing.
+	MaxSubscriptions      int // of one bare JID and its resources; default 1,000
+	MaxTotalSubscriptions int // of all together; default 100,000
+
+	MaxPage int // entries of one answer to disco#items or items; default 500. More are had by paging (XEP-0059)
+
+	// What may wait for a link that is down or slow. Beyond it the oldest messages give way and are counted.
+	QueueMessages int // default 100,000
+	QueueBytes    int // by broker.Message.Size; default 64 MiB
+
+	// Requests wait for a worker each in its sender's order. One sender gets at most a quarter of a worker's inbox.
+	Workers    int // default GOMAXPROCS, at most 8
+	InboxSize  int // stanzas waiting for one worker; default 4,096
+	InboxBytes int // of memory, roughly, that they take; default 16 MiB
+
+	Logger *slog.Logger // default Link.Logger, or slog.Default()
+}
+
+// withDefaults returns o completed and checked.
+func (o Options) withDefaults() (Options, error) {
+	if o.Broker == nil {
+		return o, errors.New("xmpp: no broker to publish to")
+	}
+	if o.Principal == nil {
+		o.Principal = func(string) broker.Principal { return broker.Principal{} }
+	}
+	for _, f := range []struct {
+		name string
+		n    *int
+		def  int
+	}{
+		{"MaxPayload", &o.MaxPayload, 128 << 10},
+		{"MaxItems", &o.MaxItems, 100},
+		{"MaxSubscriptions", &o.MaxSubscriptions, 1_000},
+		{"MaxTotalSubscriptions", &o.MaxTotalSubscriptions, 100_000},
+		{"MaxPage", &o.MaxPage, 500},
+		{"QueueMessages", &o.QueueMessages, 100_000},
+		{"QueueBytes", &o.QueueBytes, 64 << 20},
+		{"Workers", &o.Workers, min(runtime.GOMAXPROCS(0), 8)},
+		{"InboxSize", &o.InboxSize, 4_096},
+		{"InboxBytes", &o.InboxBytes, 16 << 20},
+	} {
+		if *f.n < 0 {
+			return o, fmt.Errorf("xmpp: %s is negative", f.name)
+		}
+		if *f.n == 0 {
+			*f.n = f.def
+		}
+	}
+	if o.Link.MaxOutStanza == 0 {
+		o.Link.MaxOutStanza = 480 << 10 // the link's own default, which answers are measured by
+	}
+	o.Name, o.Version = cmp.Or(o.Name, "waft"), cmp.Or(o.Version, "unknown")
+	o.Logger = cmp.Or(o.Logger, o.Link.Logger, slog.Default())
+	o.Link.Logger = cmp.Or(o.Link.Logger, o.Logger)
+	return o, nil
+}

@@ -1,0 +1,96 @@
+package xmpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mellium.im/xmpp/pubsub"
+
+	"waft/broker"
+	"waft/xmpp/component"
+)
+
+// publish stores items in a node, all of them or none (XEP-0060 §7.1, §12.11). An item with an id takes the place of an
+// earlier one. The result does not wait for anybody to be notified.
+func (s *Service) publish(ctx context.Context, r *request) error {
+	name := r.verb.Attr("node")
+	c, err := node(name)
+	if err != nil {
+		return err
+	}
+	items, err := s.itemsOf(r.verb)
+	if err != nil {
+		return err
+	}
+	batch := make([]broker.Publication, len(items))
+	for i, item := range items {
+		data, err := payload(item, s.opts.MaxPayload)
+		if err != nil {
+			return ofItem(i, len(items), err)
+		}
+		batch[i] = broker.Publication{
+			Message:        &broker.Message{ID: item.Attr("id"), Channel: c, Data: data},
+			PublishOptions: broker.PublishOptions{Replace: item.Attr("id") != ""},
+		}
+	}
+	receipts, err := s.broker.PublishAll(ctx, r.who, batch)
+	s.count.published.Add(uint64(len(receipts)))
+	if err != nil {
+		return s.notPublished(items, len(receipts), err)
+	}
+	r.out = append(r.out, "<pubsub xmlns='"+pubsub.NS+"'><publish"...)
+	r.out = append(attr(r.out, "node", name), '>')
+	for _, receipt := range receipts {
+		r.out = append(attr(append(r.out, "<item"...), "id", receipt.ID), "/>"...)
+	}
+	r.out = append(r.out, "</publish></pubsub>"...)
+	return nil
+}
+
+// itemsOf is the items of a <publish/>.
+func (s *Service) itemsOf(publish *component.Element) ([]*component.Element, error) {
+	items := publish.Children
+	switch {
+	case len(items) == 0:
+		return nil, errItemRequired
+	case len(items) > s.opts.MaxItems:
+		return nil, errTooManyItems
+	}
+	for _, item := range items {
+		switch {
+		case item.Name.Space != pubsub.NS || item.Name.Local != "item":
+			return nil, errItemRequired
+		case len(item.Attr("id")) > broker.MaxIDBytes:
+			return nil, errItemID
+		}
+	}
+	return items, nil
+}
+
+// notPublished makes the answer to a batch that failed. The broker calls a payload and an id alike invalid; XEP-0060
+// does not.
+func (s *Service) notPublished(items []*component.Element, stored int, err error) error {
+	b, ok := errors.AsType[*broker.BatchError](err)
+	if !ok {
+		return err
+	}
+	e := s.toStanzaError(b.Err)
+	if broker.KindOf(b.Err) == broker.Invalid {
+		if _, bad := broker.CompactJSON([]byte(items[b.Index].Children[0].Text)); bad != nil {
+			e = errInvalidPayload.saying(broker.TextOf(bad))
+		}
+	}
+	if stored > 0 {
+		e = e.saying(fmt.Sprintf("%s (the %d before it were published)", e.text, stored))
+	}
+	return ofItem(b.Index, len(items), e)
+}
+
+// ofItem says which item of several an error is about.
+func ofItem(i, n int, err error) error {
+	if e, ok := errors.AsType[*stanzaError](err); ok && n > 1 {
+		return e.saying(fmt.Sprintf("item %d: %s", i+1, e.text))
+	}
+	return err
+}

@@ -1,0 +1,114 @@
+package xmpp
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"waft/broker"
+	"waft/xmpp/component"
+)
+
+// Service is a realm's publish-subscribe service on one XMPP server. Make it with [New] and give it a goroutine with
+// [Service.Run].
+type Service struct {
+	// Static after New.
+	opts    Options
+	broker  *broker.Broker
+	log     *slog.Logger
+	link    *component.Link
+	domain  string // the service's JID
+	session *broker.Session
+	inboxes []*inbox
+	seed    maphash.Seed // of the workers' choice, and of the marks in event ids
+
+	gate     gate
+	audience *audience
+	running  atomic.Bool
+	count    counters
+}
+
+// ErrRan is what Run returns when it was called before: a service is used up by one Run.
+var ErrRan = errors.New("xmpp: the service has run already")
+
+// New makes a service that does nothing until Run. The error says which option is wrong, or is the broker's.
+func New(o Options) (*Service, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{opts: o, broker: o.Broker, log: o.Logger, seed: maphash.MakeSeed()}
+	s.gate.init()
+	for range o.Workers {
+		s.inboxes = append(s.inboxes, newInbox(o.InboxSize, o.InboxBytes))
+	}
+	link := o.Link
+	link.Handler = s.receive
+	link.Up = func() { s.gate.set(true) }
+	link.Down = func(error) { s.gate.set(false) }
+	link.Writable = s.gate.signal
+	if s.link, err = component.New(link); err != nil {
+		return nil, err
+	}
+	s.domain = s.link.Domain()
+	s.log = s.log.With(slog.String("xmpp_domain", s.domain))
+	s.session, err = o.Broker.Open(broker.SessionOptions{
+		Protocol: "xmpp", Overflow: broker.DropOldest, MaxSubscriptions: -1,
+		MaxMessages: o.QueueMessages, MaxBytes: o.QueueBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.audience = newAudience(s.session, s.seed, o.MaxSubscriptions, o.MaxTotalSubscriptions)
+	return s, nil
+}
+
+// JID is the address of the service: the component's domain.
+func (s *Service) JID() string { return s.domain }
+
+// drainTime is how long requests that were accepted may still take when the service ends.
+const drainTime = 5 * time.Second
+
+// Run serves until ctx ends and then returns nil: requests that wait are answered, new ones refused, the stream is
+// closed. When the broker ends the service's session instead, Run returns why. No goroutine is left behind. The
+// subscriptions last as long as Run does.
+func (s *Service) Run(ctx context.Context) error {
+	if !s.running.CompareAndSwap(false, true) {
+		return ErrRan
+	}
+	defer s.session.Close(nil)
+
+	// Each stage outlives the one before it: requests are done before the link is, or nobody could be answered.
+	background := context.WithoutCancel(ctx)
+	linkCtx, endLink := context.WithCancel(background)
+	workCtx, endWork := context.WithCancel(background)
+	defer endLink()
+	defer endWork()
+
+	var workers, rest sync.WaitGroup
+	for _, in := range s.inboxes {
+		workers.Go(func() { s.work(workCtx, in) })
+	}
+	failed := make(chan error, 1)
+	rest.Go(func() { failed <- s.notifyAll(linkCtx) })
+	rest.Go(func() { _ = s.link.Run(linkCtx) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	late := time.AfterFunc(drainTime, endWork)
+	for _, in := range s.inboxes {
+		in.close()
+	}
+	workers.Wait()
+	late.Stop()
+	endLink()
+	rest.Wait()
+	return err
+}

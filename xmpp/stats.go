@@ -1,0 +1,75 @@
+package xmpp
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"waft/xmpp/component"
+)
+
+// Stats is a snapshot of a service's counts. They count from New and never go down, but for the gauges.
+type Stats struct {
+	Link component.Stats
+
+	Requests    uint64            // iq get and set that were answered, refused ones included
+	Refused     map[string]uint64 // of them, those answered with an error, by condition ("item-not-found")
+	TurnedAway  uint64            // stanzas that no worker had room for
+	RepliesLost uint64            // answers that the link could not take
+	Published   uint64            // items
+
+	Events       uint64 // queued on the link, one for each recipient
+	Naked        uint64 // messages whose events lack the payload, which is too big for a stanza
+	Skipped      uint64 // messages without a form for XMPP
+	Dropped      uint64 // messages that gave way in the queue, by Options.QueueMessages and QueueBytes
+	Bounces      uint64 // events that came back
+	StrayBounces uint64 // message errors that answer no event
+	Ended        uint64 // subscriptions ended by bounces and farewells
+
+	// Gauges.
+	Subscriptions int
+	Subscribers   int // bare JIDs
+	Patterns      int
+	Waiting       int // messages that wait for the link
+}
+
+// counters is updated from every goroutine.
+type counters struct {
+	requests, turnedAway, repliesLost, published, events, naked, skipped atomic.Uint64
+	bounces, strayBounces, ended                                         atomic.Uint64
+	eventIDs                                                             atomic.Uint64 // the last one given
+
+	mu      sync.Mutex
+	refused map[string]uint64
+}
+
+// request counts an answer; e is nil for a result.
+func (c *counters) request(e *stanzaError) {
+	c.requests.Add(1)
+	if e == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refused == nil {
+		c.refused = make(map[string]uint64)
+	}
+	c.refused[string(e.condition)]++ // one of our own table: bounded
+}
+
+// Stats returns the counts as they are now.
+func (s *Service) Stats() Stats {
+	c := &s.count
+	st := Stats{
+		Link:     s.link.Stats(),
+		Requests: c.requests.Load(), TurnedAway: c.turnedAway.Load(), RepliesLost: c.repliesLost.Load(),
+		Published: c.published.Load(), Events: c.events.Load(), Naked: c.naked.Load(), Skipped: c.skipped.Load(),
+		Dropped: s.session.Dropped(), Bounces: c.bounces.Load(), StrayBounces: c.strayBounces.Load(), Ended: c.ended.Load(),
+		Waiting: s.session.Pending(), Refused: make(map[string]uint64),
+	}
+	st.Subscriptions, st.Subscribers, st.Patterns = s.audience.size()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(st.Refused, c.refused)
+	return st
+}
