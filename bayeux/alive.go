@@ -105,7 +105,7 @@ func (s *socket) gone() {
 	s.closing = true
 	sessions := s.sessions
 	s.mu.Unlock()
-	_ = s.conn.Close() // it may be closed
+	_ = s.conn.Finish() // it may be closed, or have its answer to the close frame to write yet
 	s.timer.Stop()
 	for _, session := range sessions {
 		session.unbind(s)

@@ -157,7 +157,6 @@ const drainAtOnce = 128
 // Why a session ended, when it was our doing.
 var (
 	errDisconnected = &broker.Error{Kind: broker.Closed, Text: "the client disconnected"}
-	errDraining     = &broker.Error{Kind: broker.Closed, Text: "the server is stopping"}
 )
 
 // ended implements broker.SessionOptions.Ended: whoever holds a connect is told.
@@ -196,7 +195,7 @@ func (h *Handler) farewell(s *session, reason error) farewell {
 	switch {
 	case errors.Is(reason, errDisconnected):
 		return farewell{successful: true, advice: h.advice.none}
-	case errors.Is(reason, errDraining) || broker.IsShutdown(reason):
+	case broker.IsShutdown(reason):
 		return farewell{fault: fault{503, "", "Server is stopping"}, advice: h.advice.later()}
 	case broker.KindOf(reason) == broker.SlowConsumer:
 		return farewell{fault: faultOf(reason, ""), advice: h.advice.later()}

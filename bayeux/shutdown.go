@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"waft/broker"
 )
 
 // Shutdown takes leave of every client: held connects are answered with the advice to begin anew after some seconds,
@@ -46,7 +48,7 @@ func (h *Handler) drain(ctx context.Context) {
 	pause := time.NewTicker(drainTick)
 	defer pause.Stop()
 	for i, s := range sessions {
-		s.queue.Close(errDraining)
+		s.queue.Close(broker.ErrShutdown)
 		if i%some == some-1 && i < len(sessions)-1 {
 			select {
 			case <-pause.C:

@@ -1,7 +1,6 @@
 package bayeux
 
 import (
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -176,7 +175,7 @@ func (s *socket) sessionEnded(session *session, held *heldConnect, reason error)
 	if len(l.buf) > 0 {
 		s.write(l.appendFrame(nil))
 	}
-	if errors.Is(reason, errDraining) || broker.IsShutdown(reason) {
+	if broker.IsShutdown(reason) {
 		s.leave(0, websocket.CloseGoingAway)
 	} else {
 		s.leave(closeGrace, websocket.CloseNormalClosure)

@@ -117,7 +117,7 @@ func (b *Broker) Open(o SessionOptions) (*Session, error) {
 	defer b.mu.Unlock()
 	switch {
 	case b.closed:
-		return nil, errShutdown
+		return nil, ErrShutdown
 	case len(b.sessions) >= b.opts.MaxSessions:
 		return nil, Errorf(RateLimited, "the server has %d sessions, which is the most it may have", b.opts.MaxSessions)
 	case b.sessions[o.ID] != nil:
@@ -178,7 +178,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	b.closed = true
 	b.mu.Unlock()
 	for _, s := range b.Sessions() {
-		s.Close(errShutdown)
+		s.Close(ErrShutdown)
 	}
 	err := b.engine.Close()
 	if waited := b.tasks.wait(ctx); err == nil {

@@ -45,17 +45,17 @@ var lostNames = [lostReasons]string{
 // String is the reason's metric label.
 func (r LostReason) String() string { return lostNames[r] }
 
-// Reasons for ending a session that count differently.
-var (
-	errExpired  = &Error{Kind: Closed, Text: "the session expired"}
-	errShutdown = &Error{Kind: Closed, Text: "the server is shutting down"}
-)
+var errExpired = &Error{Kind: Closed, Text: "the session expired"}
+
+// ErrShutdown is the reason with which Shutdown ends sessions. An adapter that sees its sessions off before then ends
+// them with it too.
+var ErrShutdown error = &Error{Kind: Closed, Text: "the server is shutting down"}
 
 // IsExpired tells whether err ended a session that had shown no sign of life for its IdleTTL.
 func IsExpired(err error) bool { return errors.Is(err, errExpired) }
 
 // IsShutdown tells whether err ended a session because the server is shutting down.
-func IsShutdown(err error) bool { return errors.Is(err, errShutdown) }
+func IsShutdown(err error) bool { return errors.Is(err, ErrShutdown) }
 
 func lostReason(ended error) LostReason {
 	switch {

@@ -22,6 +22,7 @@ type Conn struct {
 	mu     sync.Mutex // guards the rest, and every write to nc but a parked one
 	parked bool       // a goroutine is writing what the socket would not take
 	rest   []byte     // given to Write while parked
+	finish bool       // close when nothing is left
 	err    error      // why it was closed, once it is
 }
 
@@ -58,6 +59,17 @@ func (c *Conn) Write(b []byte) error {
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.close(ErrClosed)
+}
+
+// Finish closes the connection when everything that was given to it has been written: at once, unless it is parked.
+func (c *Conn) Finish() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.parked {
+		c.finish = true
+		return nil
+	}
 	return c.close(ErrClosed)
 }
 
@@ -184,6 +196,10 @@ func (c *Conn) next(sc *Scratch, turn int, err error) (b []byte) {
 	}
 	if b, c.rest = c.rest, nil; len(b) > 0 {
 		return b
+	}
+	if c.finish {
+		c.close(ErrClosed)
+		return nil
 	}
 	c.parked = false
 	c.Ready() // for what came since Fill was asked

@@ -239,6 +239,27 @@ func TestConn_Write_comes_after_what_waits(t *testing.T) {
 	}
 }
 
+func TestConn_Finish_closes_after_the_last_byte(t *testing.T) {
+	for name, wrap := range wrappings {
+		t.Run(name, func(t *testing.T) {
+			x, b := start(t, Options{})
+			server, client := socketPair(t)
+			defer client.Close()
+			c := x.Attach(wrap(server), &source{session: brokertest.Open(t, b, broker.SessionOptions{})})
+			want := bytes.Repeat([]byte("goodbye "), 10_000)
+			if err := c.Write(want); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Finish(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(client); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("read %d bytes of %d, %v", len(got), len(want), err)
+			}
+		})
+	}
+}
+
 func TestConn_a_write_to_a_peer_that_left_closes(t *testing.T) {
 	x, b := start(t, Options{})
 	server, client := socketPair(t)

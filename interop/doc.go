@@ -1,0 +1,38 @@
+// Package interop runs the built waft program against software that other
+// people wrote and that is used unmodified: Faye, CometD, Fanout's publishers,
+// curl, slixmpp, Prosody and ejabberd.
+//
+// The tests carry the build tag interop and need those programs installed:
+//
+//	apt-get install curl nodejs ruby-faye prosody ejabberd python3-slixmpp
+//	cd interop && npm ci
+//	go test -tags interop ./interop/...
+//
+// A test whose peer is missing is skipped and says what to install; with CI=true
+// in the environment it fails instead.
+//
+// # What is shown
+//
+//   - matrix_test.go: what any publisher sends, every subscriber receives: the
+//     same JSON text, once, in order.
+//   - restart_test.go: waft dies and comes back; clients and links find their
+//     way without help.
+//   - linkcut_test.go: a link that is cut is made again, and its users notice a
+//     gap at most.
+//   - hostile_test.go: no stanza of an XMPP user ends the link to her server.
+//   - fanout_test.go: Fanout's publishers and what they are told, with the right
+//     key and with a wrong one.
+//   - quickstart_test.go: the commands that waft prints at its first start work.
+//
+// # How it is built
+//
+// Each client is driven by a short script in drivers/, which speaks JSON lines:
+// commands on stdin, events on stdout (drivers/js/lines.mjs). The type driver
+// runs one. Prosody and ejabberd are started once for all tests, on free ports
+// and with files in a temporary directory; waft is started by every test, with
+// a configuration file as a user would write it. Between waft and an XMPP
+// server sits a relay that counts connections: it is how a test knows, from
+// outside, that a link was never lost.
+//
+// Nothing here imports another package of waft.
+package interop

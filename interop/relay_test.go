@@ -1,0 +1,82 @@
+//go:build interop
+
+package interop
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// relay passes TCP connections on to a target and counts them: whoever
+// reconnects is seen to do so. It can also cut them.
+type relay struct {
+	addr   string
+	target string
+
+	mu    sync.Mutex
+	count int
+	open  map[net.Conn]bool
+}
+
+func startRelay(t *testing.T, target string) *relay {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("relay to %s: %v", target, err)
+	}
+	t.Cleanup(func() { l.Close() })
+	r := &relay{addr: l.Addr().String(), target: target, open: make(map[net.Conn]bool)}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.mu.Lock()
+			r.count++
+			r.open[conn] = true
+			r.mu.Unlock()
+			go r.pass(conn)
+		}
+	}()
+	return r
+}
+
+func (r *relay) connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// cut ends all connections.
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for conn := range r.open {
+		_ = conn.Close()
+	}
+}
+
+// pass copies both ways until either side ends.
+func (r *relay) pass(near net.Conn) {
+	defer func() {
+		_ = near.Close()
+		r.mu.Lock()
+		delete(r.open, near)
+		r.mu.Unlock()
+	}()
+	far, err := net.Dial("tcp", r.target)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	ended := make(chan struct{}, 2)
+	for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+		go func() {
+			_, _ = io.Copy(way[0], way[1])
+			ended <- struct{}{}
+		}()
+	}
+	<-ended
+}
