@@ -115,7 +115,7 @@ func (l *channelLog) page(r Range) (Page, error) {
 	}
 	found := kept[from:to]
 	if r.IDs != nil {
-		found = slices.DeleteFunc(slices.Clone(found), func(m *Message) bool { return !slices.Contains(r.IDs, m.ID) })
+		found = withIDs(found, r.IDs)
 	}
 	if r.Limit > 0 && len(found) > r.Limit {
 		p.Complete = false
@@ -130,6 +130,15 @@ func (l *channelLog) page(r Range) (Page, error) {
 		p.Index = slices.Index(kept, found[0])
 	}
 	return p, nil
+}
+
+// withIDs picks the messages with these ids; the channel waits meanwhile, so not by comparing each with each.
+func withIDs(messages []*Message, ids []string) []*Message {
+	wanted := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(messages), func(m *Message) bool { return !wanted[m.ID] })
 }
 
 func errHistoryLost(c Channel) error {
