@@ -126,9 +126,9 @@ func (l *Link) Send(parts ...[]byte) error {
 	err := l.queue.put(false, size, parts...)
 	switch {
 	case errors.Is(err, ErrFull):
-		l.drop(OutFull, 1)
+		l.count.dropped[OutFull].Add(1) // counted and not logged: the caller knows, and may try again
 	case errors.Is(err, ErrDown):
-		l.drop(OutDown, 1)
+		l.count.dropped[OutDown].Add(1)
 	}
 	return err
 }

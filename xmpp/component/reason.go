@@ -27,8 +27,8 @@ const (
 	// Outbound.
 
 	OutTooBig // Send returned ErrTooBig
-	OutFull   // Send returned ErrFull
-	OutDown   // Send returned ErrDown
+	OutFull   // Send returned ErrFull; no loss if the caller tries again
+	OutDown   // Send returned ErrDown; likewise
 	OutLost   // queued, and not yet written when the link died
 
 	numReasons
