@@ -16,6 +16,7 @@ type adviceTexts struct {
 	retry   string // all is well: connect again
 	calm    string // connect again, but not at once: two clients with one clientId would push each other out at full speed
 	none    string // do not come back
+	stream  string // your events come on the stream: connect now and then, for a sign of life
 }
 
 func newAdvice(interval, timeout time.Duration) adviceTexts {
@@ -23,6 +24,7 @@ func newAdvice(interval, timeout time.Duration) adviceTexts {
 	a.retry = a.text("retry", interval)
 	a.calm = a.text("retry", max(interval, time.Second))
 	a.none = a.text("none", 0)
+	a.stream = fmt.Sprintf(`{"reconnect":"retry","interval":%d,"timeout":0}`, max(interval, timeout).Milliseconds())
 	return a
 }
 

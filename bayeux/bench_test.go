@@ -167,6 +167,19 @@ func BenchmarkHeldPoll(b *testing.B) {
 	})
 }
 
+// BenchmarkIdleStream measures the same for a session whose events come on an EventSource.
+func BenchmarkIdleStream(b *testing.B) {
+	benchmarkIdle(b, func(s *server, i int) net.Conn {
+		id := s.connected(fmt.Sprintf(`"/idle/%d"`, i))
+		nc, err := s.dial(context.Background(), "tcp", strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/bayeux"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		writeAll(s.t, nc, []byte("GET /bayeux/"+id+" HTTP/1.1\r\nHost: waft.test\r\nAccept: text/event-stream\r\n\r\n"))
+		return nc
+	})
+}
+
 func benchmarkIdle(b *testing.B, open func(s *server, i int) net.Conn) {
 	const sessions = 2000
 	for b.Loop() {
@@ -176,7 +189,7 @@ func benchmarkIdle(b *testing.B, open func(s *server, i int) net.Conn) {
 		for i := range sessions {
 			conns = append(conns, open(s, i))
 		}
-		eventually(b, func() bool { st := s.h.Stats(); return st.Sockets+st.Polls == sessions })
+		eventually(b, func() bool { st := s.h.Stats(); return st.Sockets+st.Streams+st.Polls == sessions })
 		b.ReportMetric(float64(memory()-before)/sessions, "bytes/session")
 		for _, nc := range conns {
 			nc.Close()

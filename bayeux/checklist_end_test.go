@@ -94,6 +94,18 @@ var endRows = []row{
 			time.Sleep(10 * grace)
 			ok(t, c.ask(subscribe(onSocket, `"2"`, `"/a"`)))
 		})
+		// And the heartbeats of an open stream do: they are further apart than the grace.
+		bubble(t, func(t *testing.T, s *server) {
+			id := s.connected(`"/a"`)
+			stream := s.stream(id)
+			stream.line()
+			for range 50 { // longer than a stream is kept without them
+				time.Sleep(holdTime)
+				ok(t, s.post(heartbeat(id, `"1"`)).with(t, `"1"`))
+			}
+			s.event("/a", "1")
+			equal(t, "event", stream.event(), "1")
+		})
 	}},
 	{95, "kick_and_shutdown", func(t *testing.T) {
 		bubble(t, func(t *testing.T, s *server) {
@@ -124,11 +136,13 @@ var endRows = []row{
 		bubble(t, func(t *testing.T, s *server) {
 			var polls []<-chan messages
 			var sockets []*wsClient
+			var streams []*streamClient
 			for range 100 {
 				polls = append(polls, s.poll(connect(s.connected(), `"1"`)))
 				c := s.socket()
 				c.connected()
 				sockets = append(sockets, c, s.socket()) // the second has no session
+				streams = append(streams, s.stream(s.connected()))
 			}
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -145,13 +159,18 @@ var endRows = []row{
 			for _, c := range sockets {
 				equal(t, "close code", c.closeCode(), 1001)
 			}
+			for _, c := range streams {
+				c.end()
+			}
 			if err := <-shut; err != nil {
 				t.Error("Shutdown:", err)
 			}
+			equal(t, "streams when Shutdown is done", s.h.Stats().Streams, 0)
 			if len(intervals) < 20 {
 				t.Errorf("100 clients come back at %d different times", len(intervals))
 			}
 			fails(t, s.post(handshakeMessage).with(t, `"h"`), "503")
+			equal(t, "a stream", s.get("/x", map[string]string{"Accept": eventStream}).status, 503)
 		})
 	}},
 	{98, "unknown_ext_is_ignored", func(t *testing.T) {
@@ -211,8 +230,12 @@ var endRows = []row{
 					t.Errorf("an error of %d bytes", n)
 				}
 			}
+			if len(id) < 1000 {
+				equal(t, "a stream for "+id, s.get("/"+id, map[string]string{"Accept": eventStream}).status, 404)
+			}
 		}
 		equal(t, "sessions", s.h.Stats().Sessions, 0)
+		equal(t, "streams", s.h.Stats().Streams, 0)
 
 		id := s.connected(`"/a"`)
 		s.event("/a", "1")
@@ -221,8 +244,18 @@ var endRows = []row{
 		_, _ = s.do(request{body: "{bad " + id})
 		s.send(request{body: handshakeMessage, header: map[string]string{"Authorization": "Bearer verysecret"}})
 		_, _ = s.do(request{body: handshakeMessage, header: map[string]string{"Origin": "https://evil.test"}})
+
+		// The address of a stream is the secret itself, and so is a query.
+		s.event("/b", "1")
+		other := s.connected(`"/b"`)
+		s.stream(other)
+		s.get("/"+other, map[string]string{"Accept": eventStream, "Sec-Fetch-Site": "cross-site", "Referer": "https://evil.test/" + other})
+		s.get("/"+id, map[string]string{"Accept": eventStream})
+		s.get("/"+other, nil)
+		s.get("/"+other+"?message=%5Bbad&x="+other, nil)
+		s.get("/"+other+".js?jsonp="+other+"()&message=[]", nil)
 		eventually(t, func() bool { return strings.Count(log.String(), "\n") >= 4 })
-		if text := log.String(); strings.Contains(text, id) || strings.Contains(text, "verysecret") {
+		if text := log.String(); strings.Contains(text, id) || strings.Contains(text, other) || strings.Contains(text, "verysecret") {
 			t.Errorf("the log tells a secret:\n%s", text)
 		}
 	}},

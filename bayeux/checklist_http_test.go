@@ -15,7 +15,7 @@ import (
 	"waft/broker"
 )
 
-// 8.1 HTTP envelope, and what there is of 8.2.
+// 8.1 HTTP envelope, and the part of 8.2 that is about CORS.
 var httpRows = []row{
 	{1, "content_types_and_chunks", func(t *testing.T) {
 		s := newServer(t)
@@ -272,15 +272,6 @@ var httpRows = []row{
 				t.Errorf("upgrade from %s: %v", origin, err)
 			}
 		}
-	}},
-	{24, "no_client_script_is_a_clear_404", func(t *testing.T) {
-		s := newServer(t)
-		res, err := s.client.Get(s.url + "/client.js")
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		equal(t, "status", res.StatusCode, 404)
 	}},
 }
 

@@ -247,6 +247,8 @@ var publishRows = []row{
 		c := s.socket()
 		c.connected(`"/a"`)
 		poller, publisher := s.connected(`"/a"`), s.socket()
+		caller, listener := s.connected(`"/a"`), s.connected(`"/a"`)
+		stream := s.stream(listener)
 		from := publisher.connected()
 		const n = 1000
 		go func() {
@@ -258,7 +260,7 @@ var publishRows = []row{
 		for i := range n {
 			want = append(want, strconv.Itoa(i/2))
 		}
-		var socket, poll []string
+		var socket, poll, streamed, called []string
 		for len(socket) < n {
 			if m := c.next(); m.Get("channel").Str == "/a" {
 				socket = append(socket, m.Get("data").Raw)
@@ -267,6 +269,14 @@ var publishRows = []row{
 		for i := 0; len(poll) < n; i++ {
 			poll = append(poll, s.post(connect(poller, strconv.Itoa(i))).events()...)
 		}
+		for i := 0; len(called) < n; i++ {
+			called = append(called, s.call(connect(caller, strconv.Itoa(i))).events()...)
+		}
+		for len(streamed) < n {
+			streamed = append(streamed, stream.event())
+		}
+		equal(t, "over callbacks", fmt.Sprint(called), fmt.Sprint(want))
+		equal(t, "over a stream", fmt.Sprint(streamed), fmt.Sprint(want))
 		equal(t, "over the socket", fmt.Sprint(socket), fmt.Sprint(want))
 		equal(t, "over polls", fmt.Sprint(poll), fmt.Sprint(want))
 	}},

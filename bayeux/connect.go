@@ -15,9 +15,13 @@ func (x *exchange) connect(m *message) {
 	case m.connType == "":
 		x.noConnect(m, missing("connectionType"), x.h.advice.later())
 		return
-	case !isSupported(m.connType):
+	case !x.h.supports(m.connType):
 		// It need not be the one in use: Faye's client names another while it starts.
 		x.noConnect(m, typesNotSupported(m.connType), x.h.advice.later())
+		return
+	}
+	if m.connType == "eventsource" && x.sock == nil {
+		x.heartbeat(s, m)
 		return
 	}
 	hold := x.h.opts.Timeout

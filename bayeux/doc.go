@@ -1,13 +1,14 @@
-// Package bayeux is the Bayeux 1.0 door: an http.Handler that long-polling and WebSocket clients of Faye and CometD
-// talk to.
+// Package bayeux is the Bayeux 1.0 door: an http.Handler that clients of Faye and CometD talk to, over WebSocket, long-polling,
+// callback-polling (JSONP) and EventSource.
 //
-// What flows. A request or a frame is an exchange: its body becomes messages (envelope.go), each message is handled by the file
-// named after its channel, and each is answered by exactly one reply with its id as it was written. A handshake makes a
-// session, which wraps a broker session: the queue of what waits for the client. A session has one endpoint at a time, a
-// held poll or a socket, and the newest wins. An event is encoded once, as a finished frame of its own, and shared by
-// every endpoint:
+// What flows. A request or a frame is an exchange: its body or query becomes messages (envelope.go), each message is handled
+// by the file named after its channel, and each is answered by exactly one reply with its id as it was written. A
+// handshake makes a session, which wraps a broker session: the queue of what waits for the client. A session has one
+// endpoint at a time, a held poll, a socket or a stream, and the newest wins. An event is encoded once, as a finished
+// frame of its own, and shared by every endpoint:
 //
 //	Broker.Publish ─ queue ─ wake ─▶ endpoint ─┬─ socket: outbox worker ─ Fill ─ frames, one write
+//	                                           ├─ stream: outbox worker ─ Fill ─ lines of data, one write
 //	                                           └─ poll: the request's goroutine ─ events, replies, connect reply
 //
 // What is promised. The one behaviour that all known clients accept, where Faye's server and CometD's differ; in particular:
@@ -16,6 +17,8 @@
 //     reply is sent before it, so a publisher sees its own event, then the acknowledgement.
 //   - The first connect of a session, the first on a new socket, and one that shares a request with other messages are answered
 //     at once; others are held for the timeout, or the shorter one the client asks for.
+//   - While a stream is open it alone carries events, and connects that say so are answered at once.
+//   - A web page of an origin that is not allowed gets nothing done: by no POST, socket, stream or script element.
 //   - Advice is on handshake and connect replies, always complete, and nowhere else.
 //   - Events are channel, data and allow-listed ext. Data keeps its JSON text.
 //   - A handshake is alone: what comes with it is ignored.
@@ -23,24 +26,26 @@
 //   - Messages of a session and id that are sent again within a minute are acknowledged again and published once.
 //   - Each event goes to one endpoint. A client that hangs up a poll loses nothing, unless the response was already given to
 //     the kernel: without an acknowledge extension, delivery beyond that is at most once.
-//   - A session ends when nothing was heard of it for Interval and MaxInterval; held connects and open sockets keep it, and a
-//     socket that answers no ping is closed.
+//   - A session ends when nothing was heard of it for Interval and MaxInterval; held connects, open sockets and streams keep
+//     it. A socket that answers no ping is closed, and so is a stream whose client sends no message for long.
 //   - A clientId is the session: 160 random bits, never logged. No cookies.
 //
 // Who a message is from is decided per message (credential.go); what they may do is decided by the broker.
 //
-// Goroutines: one per socket, which reads; none of the package's own besides. Timers run on the broker's wheel.
+// Goroutines: one per socket and per stream, which reads; none of the package's own besides. Timers run on the broker's wheel.
 //
-// Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu or the broker
+// Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
 // session's own. Publishers call session.wake with a channel locked, so nothing that publishes, writes or takes Handler.mu
 // happens under session.mu. session.publishing is held over a publish and guards nothing but its turn.
 //
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages, exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go, publish.go, disconnect.go. The session and its endpoints: session.go,
-// longpoll.go, websocket.go (upgrade, reading), socket.go (what it serves), alive.go (pings and closing). What goes out: reply.go,
-// advice.go, errors.go, event.go, frame.go, ext.go. Who is let in: credential.go, origin.go. Besides: dedup.go repeated publishes,
-// storm.go clients that cannot keep a session, shutdown.go taking leave, stats.go, log.go.
+// longpoll.go, callback.go (JSONP), websocket.go (upgrade, reading), socket.go (what it serves), alive.go (pings and closing),
+// eventsource.go (opening), stream.go (what it serves), response.go (one over HTTP/2). What goes out: reply.go,
+// advice.go, errors.go, event.go, frame.go, ext.go. Who is let in: credential.go, origin.go (CORS, and what goes without). Besides:
+// script.go the client for pages, dedup.go repeated publishes, storm.go clients that cannot keep a session, shutdown.go
+// taking leave, stats.go, log.go.
 //
-// Not here: JSONP, EventSource, the acknowledge and replay extensions; service channels have no server behind them;
-// version numbers are not compared, as no server does; compression of frames.
+// Not here: the acknowledge and replay extensions; Last-Event-ID, which no Bayeux client reads; service channels have no
+// server behind them; version numbers are not compared, as no server does; compression of frames.
 package bayeux

@@ -31,8 +31,8 @@ type message struct {
 }
 
 var (
-	errMalformed = errors.New("the body is not a Bayeux message or an array of them, as JSON or in a form field \"message\"")
-	errTooMany   = errors.New("the body has too many messages")
+	errMalformed = errors.New("there is no Bayeux message and no array of them, as JSON or in a form field \"message\"")
+	errTooMany   = errors.New("there are too many messages")
 )
 
 // parseBody reads the messages of a POST body: JSON, whatever the content type says, if it looks like it; else a form whose
@@ -43,8 +43,15 @@ func parseBody(dst []message, contentType, body string, limit int) ([]message, e
 		return parseJSON(dst, body, limit)
 	}
 	form, err := url.ParseQuery(body)
-	fields := form["message"]
-	if err != nil || len(fields) == 0 {
+	if err != nil {
+		return dst, errMalformed
+	}
+	return parseFields(dst, form["message"], limit)
+}
+
+// parseFields reads the fields "message" of a form, in order.
+func parseFields(dst []message, fields []string, limit int) (_ []message, err error) {
+	if len(fields) == 0 {
 		return dst, errMalformed
 	}
 	for _, field := range fields {

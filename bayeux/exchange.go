@@ -14,6 +14,8 @@ type exchange struct {
 	peer *peer
 	sock *socket // nil over HTTP
 
+	callback string // what a callback-polling client wants to be called; "" for plain JSON
+
 	messages []message
 	replies  list      // to everything but connects over HTTP
 	waiting  []waiting // connects over HTTP, in order
@@ -84,6 +86,7 @@ func (x *exchange) session(m *message) (*session, fault) {
 		return nil, unknownClient(m.clientID)
 	}
 	s.queue.Touch()
+	s.heard.Store(x.h.now())
 	return s, fault{}
 }
 

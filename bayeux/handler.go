@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,11 +30,15 @@ type Options struct {
 	// of the same host and clients that send no Origin.
 	Origins []string
 
+	AllowHeaders []string // further header fields that those pages may send, beside those of the known clients
+	NoJSONP      bool     // callback-polling is refused; Faye's client cannot do without it across origins
+	ClientScript string   // the file served to pages that load the client from here; "": none
+
 	Timeout     time.Duration // how long a connect is held; 0 means 30 seconds
 	Interval    time.Duration // what clients are told to wait between connects
 	MaxInterval time.Duration // how long beyond Interval a session lives without a sign of life; 0 means 60 seconds
 
-	MaxBody          int             // bytes of one request or frame; 0 means 64 KiB
+	MaxBody          int             // bytes of one request, query or frame; 0 means 64 KiB
 	MaxBatch         int             // messages in one request or frame; 0 means 1,000
 	MaxMessages      int             // deliveries that may wait for a session; 0: the broker's default
 	MaxBytes         int             // bytes of them; 0: the broker's default
@@ -45,7 +48,7 @@ type Options struct {
 	// AllowedExt names the members of a published message's ext that subscribers are given; nil means "binary".
 	AllowedExt []string
 
-	Ping          time.Duration // silence after which a socket is pinged; 0 means 25 seconds
+	Ping          time.Duration // silence after which a socket is pinged, and the pace of a stream's comments; 0 means 25 seconds
 	PongWait      time.Duration // how long it then has to answer; 0 means 10 seconds
 	HandshakeIdle time.Duration // how long a socket may stay open without a session and without a message; 0 means 30 seconds
 	DedupWindow   time.Duration // how long a published message's id is remembered; 0 means 1 minute
@@ -65,6 +68,8 @@ type Handler struct {
 	form      *eventForm
 	origins   originList
 	advice    adviceTexts
+	allowed   string  // the header fields that pages may send
+	script    *script // nil: none
 	upgrader  websocket.Upgrader
 	life      context.Context // of what outlives a request: sockets
 	endLife   context.CancelFunc
@@ -78,8 +83,9 @@ type Handler struct {
 	mu       sync.RWMutex // guards the rest
 	sessions map[string]*session
 	sockets  map[*socket]struct{}
+	streams  map[*stream]struct{}
 	polls    int           // being held or answered
-	idle     chan struct{} // closed when polls and sockets fall to nothing, if Shutdown waits
+	idle     chan struct{} // closed when polls, sockets and streams fall to nothing, if Shutdown waits
 }
 
 // New makes the door. Errors are of kind Invalid.
@@ -96,6 +102,14 @@ func New(o Options) (*Handler, error) {
 		return nil, broker.Errorf(broker.Invalid, "a Bayeux handler's limits must not be negative")
 	}
 	origins, err := parseOrigins(o.Origins)
+	if err != nil {
+		return nil, err
+	}
+	allowed, err := allowedHeaders(o.AllowHeaders)
+	if err != nil {
+		return nil, err
+	}
+	script, err := readScript(o.ClientScript)
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +131,12 @@ func New(o Options) (*Handler, error) {
 		opts: o, broker: o.Broker, wheel: o.Broker.Wheel(), outbox: o.Outbox, log: logger{out: o.Logger}, began: time.Now(),
 		form:     &eventForm{ext: slices.Clone(o.AllowedExt)},
 		origins:  origins,
+		allowed:  allowed,
+		script:   script,
 		advice:   newAdvice(o.Interval, o.Timeout),
 		sessions: map[string]*session{},
 		sockets:  map[*socket]struct{}{},
+		streams:  map[*stream]struct{}{},
 	}
 	h.upgrader = newUpgrader()
 	h.window.init(o.DedupWindow)
@@ -133,6 +150,11 @@ func New(o Options) (*Handler, error) {
 // ServeHTTP serves every path alike, without redirects: CometD clients post to /handshake, /connect and so on below the
 // mount, and to the mount with a slash.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if reading && isScript(r.URL.Path) {
+		h.serveScript(w, r)
+		return
+	}
 	if !h.admit(w, r) {
 		return
 	}
@@ -140,24 +162,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost:
 		h.servePost(w, r)
 	case r.Method == http.MethodOptions:
-		servePreflight(w, r)
+		h.servePreflight(w, r)
 	case r.Method == http.MethodGet && isUpgrade(r):
 		h.serveSocket(w, r)
-	case r.Method == http.MethodGet && isScript(r.URL.Path):
-		refuse(w, http.StatusNotFound, "this server has no copy of the client script")
+	case r.Method == http.MethodGet && isStream(r):
+		h.serveStream(w, r)
+	case r.Method == http.MethodGet && r.URL.RawQuery != "":
+		h.serveCallback(w, r)
 	case r.Method == http.MethodGet:
 		h.counters.refuse(RefusedMalformed)
-		refuse(w, http.StatusBadRequest, "Bayeux messages are posted, or sent over a WebSocket")
+		refuse(w, http.StatusBadRequest, "Bayeux messages are posted, put in a query, or sent over a WebSocket")
 	default:
 		h.counters.refuse(RefusedMalformed)
 		w.Header().Set("Allow", "GET, POST, OPTIONS")
-		refuse(w, http.StatusMethodNotAllowed, "Bayeux messages are posted, or sent over a WebSocket")
+		refuse(w, http.StatusMethodNotAllowed, "Bayeux messages are posted, put in a query, or sent over a WebSocket")
 	}
-}
-
-// isScript tells whether the path is one where pages look for Faye's client (<mount>.js, <mount>/client.js).
-func isScript(path string) bool {
-	return strings.HasSuffix(path, ".js") || strings.HasSuffix(path, ".map")
 }
 
 func isUpgrade(r *http.Request) bool {

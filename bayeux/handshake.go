@@ -8,21 +8,33 @@ import (
 	"waft/broker"
 )
 
-// supportedTypes are the connection types in a handshake reply, as JSON. The client's own preference picks one.
-const supportedTypes = `["websocket","long-polling","cross-origin-long-polling"]`
+// The connection types in a handshake reply, as JSON. The client's own preference picks one.
+const (
+	supportedTypes = `["websocket","eventsource","long-polling","cross-origin-long-polling","callback-polling"]`
+	typesButJSONP  = `["websocket","eventsource","long-polling","cross-origin-long-polling"]`
+)
 
-func isSupported(connectionType string) bool {
+func (h *Handler) supports(connectionType string) bool {
 	switch connectionType {
-	case "websocket", "long-polling", "cross-origin-long-polling":
+	case "websocket", "eventsource", "long-polling", "cross-origin-long-polling":
 		return true
+	case "callback-polling":
+		return !h.opts.NoJSONP
 	default:
 		return false
 	}
 }
 
+func (h *Handler) types() string {
+	if h.opts.NoJSONP {
+		return typesButJSONP
+	}
+	return supportedTypes
+}
+
 // handshake makes a session. Bayeux: /meta/handshake.
 func (x *exchange) handshake(m *message) {
-	r := reply{id: m.id, channel: jsonHandshake, greeting: true}
+	r := reply{id: m.id, channel: jsonHandshake, types: x.h.types()}
 	s, f, advice := x.greet(m)
 	if s != nil {
 		r.clientID, r.successful = s.id, true
@@ -40,7 +52,7 @@ func (x *exchange) greet(m *message) (*session, fault, string) {
 	if m.version == "" {
 		return nil, missing("version"), h.advice.later()
 	}
-	if f := offered(m.types); !f.ok() {
+	if f := h.offered(m.types); !f.ok() {
 		return nil, f, h.advice.later()
 	}
 	who, err := x.principal(m, nil)
@@ -77,7 +89,7 @@ func (h *Handler) afterHandshake(err error) string {
 }
 
 // offered checks the client's connection types; one in common is enough, unknown ones do not matter.
-func offered(types gjson.Result) fault {
+func (h *Handler) offered(types gjson.Result) fault {
 	if !types.IsArray() {
 		return missing("supportedConnectionTypes")
 	}
@@ -85,7 +97,7 @@ func offered(types gjson.Result) fault {
 	common := false
 	types.ForEach(func(_, v gjson.Result) bool {
 		names = append(names, v.String())
-		common = common || v.Type == gjson.String && isSupported(v.Str)
+		common = common || v.Type == gjson.String && h.supports(v.Str)
 		return !common && len(names) < 20
 	})
 	if common {

@@ -29,6 +29,12 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	defer x.done()
 	var err error
 	x.messages, err = parseBody(x.messages, r.Header.Get("Content-Type"), body, h.opts.MaxBatch)
+	x.serve(w, err)
+}
+
+// serve answers a request whose messages have been read, or could not be.
+func (x *exchange) serve(w http.ResponseWriter, err error) {
+	h := x.h
 	switch {
 	case errors.Is(err, errTooMany):
 		h.counters.refuse(RefusedTooLarge)
@@ -86,7 +92,8 @@ type poll struct {
 
 // waiting is a poll in its request.
 type waiting struct {
-	poll *poll
+	s    *session
+	poll *poll // nil: it is answered without waiting, and without events
 	id   string
 	hold time.Duration
 
@@ -103,6 +110,7 @@ const (
 	superseded                // a newer endpoint has the events
 	over                      // the session ended
 	aborted                   // nobody waits for the answer
+	streaming                 // a heartbeat of a client whose events come on a stream
 )
 
 func (p *poll) wake() {
@@ -135,13 +143,18 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration) {
 	if first || len(x.messages) > 1 {
 		hold = 0
 	}
+	if hold == 0 && s.hasStream() {
+		// Faye's client opens its stream while its first connects are under way, and does not want it closed by them.
+		x.waiting = append(x.waiting, waiting{s: s, id: keep(m.id)})
+		return
+	}
 	p := &poll{s: s, signal: make(chan struct{}, 1)}
 	if !s.bind(p) {
 		x.h.counters.refuse(RefusedClient)
 		x.noConnect(m, unknownClient(m.clientID), x.again())
 		return
 	}
-	x.waiting = append(x.waiting, waiting{poll: p, id: keep(m.id), hold: hold})
+	x.waiting = append(x.waiting, waiting{s: s, poll: p, id: keep(m.id), hold: hold})
 }
 
 // respondToConnects waits for the connects of the request and sends its one response. Until there is something to
@@ -171,15 +184,18 @@ func (x *exchange) giveBack() {
 	for i := range x.waiting {
 		if w := &x.waiting[i]; len(w.events) > 0 {
 			x.h.counters.returned.Add(uint64(len(w.events)))
-			w.poll.s.queue.Return(w.events)
+			w.s.queue.Return(w.events)
 		}
 	}
 }
 
 // wait holds the connect until there is something to say.
 func (p *waiting) wait(ctx context.Context) {
+	if p.poll == nil {
+		return
+	}
 	if p.hold > 0 {
-		timer := p.poll.s.h.wheel.AfterFunc(p.hold, p.poll.expire)
+		timer := p.s.h.wheel.AfterFunc(p.hold, p.poll.expire)
 		defer timer.Stop()
 	}
 	for !p.look(ctx) {
@@ -192,7 +208,7 @@ func (p *waiting) wait(ctx context.Context) {
 
 // look tells whether the poll has come to its end, and how.
 func (p *waiting) look(ctx context.Context) (done bool) {
-	s := p.poll.s
+	s := p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.queue.Err()
@@ -216,7 +232,7 @@ func (p *waiting) look(ctx context.Context) (done bool) {
 
 // answer writes what the poll came to.
 func (p *waiting) answer(events, connects *list) {
-	s := p.poll.s
+	s := p.s
 	var r reply
 	switch p.outcome {
 	case answered:
@@ -225,6 +241,9 @@ func (p *waiting) answer(events, connects *list) {
 	case superseded:
 		r = s.connectReply(p.id)
 		r.advice = s.h.advice.calm
+	case streaming:
+		r = s.connectReply(p.id)
+		r.advice = s.h.advice.stream
 	case over:
 		if p.farewell.kicked {
 			events.addRaw([]byte(kickedMessage))
@@ -253,6 +272,11 @@ func (x *exchange) respond(w http.ResponseWriter, events, connects []byte) error
 
 	header := w.Header()
 	header["Content-Type"] = contentType
+	if x.callback != "" {
+		b = appendCall(nil, x.callback, b)
+		header["Content-Type"] = scriptType
+		header["Content-Disposition"] = attachment // opened by itself, it is a file and not a page
+	}
 	header["Cache-Control"] = noStore
 	header["X-Content-Type-Options"] = noSniff
 	header["Content-Length"] = []string{strconv.Itoa(len(b))}
@@ -270,6 +294,8 @@ func (x *exchange) respond(w http.ResponseWriter, events, connects []byte) error
 // Values of header fields, made once.
 var (
 	contentType = []string{"application/json; charset=utf-8"}
+	scriptType  = []string{"text/javascript; charset=utf-8"}
+	attachment  = []string{"attachment; filename=f.txt"}
 	noStore     = []string{"no-cache, no-store"}
 	noSniff     = []string{"nosniff"}
 )

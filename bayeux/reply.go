@@ -10,7 +10,7 @@ type reply struct {
 	subscription string
 	fault        fault
 	advice       string
-	greeting     bool // a handshake reply: version and connection types
+	types        string // of a handshake reply: the connection types; it also tells the version
 }
 
 // JSON texts of channels.
@@ -44,8 +44,9 @@ func (r *reply) appendTo(b []byte) []byte {
 	} else {
 		b = append(b, `"successful":false`...)
 	}
-	if r.greeting {
-		b = append(b, `,"version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":`+supportedTypes...)
+	if r.types != "" {
+		b = append(b, `,"version":"1.0","minimumVersion":"1.0","supportedConnectionTypes":`...)
+		b = append(b, r.types...)
 	}
 	if r.subscription != "" {
 		b = append(b, `,"subscription":`...)

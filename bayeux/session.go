@@ -4,12 +4,13 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"waft/broker"
 )
 
-// endpoint is where a session's events go: a held long poll or a socket.
+// endpoint is where a session's events go: a held long poll, a socket or a stream.
 type endpoint interface {
 	// Called with the session locked: they note it down and return.
 	wake()             // something is queued, or the session ended. Publishers call it
@@ -32,7 +33,8 @@ type session struct {
 	who   broker.Principal
 	queue *broker.Session
 
-	publishing sync.Mutex // one publish at a time, so that a repeated one meets an outcome and not an attempt
+	heard      atomic.Int64 // when its last message came, on the handler's clock
+	publishing sync.Mutex   // one publish at a time, so that a repeated one meets an outcome and not an attempt
 
 	mu        sync.Mutex   // guards the rest
 	endpoint  endpoint     // nil between polls
@@ -173,9 +175,13 @@ func (s *session) ended(_ *broker.Session, reason error) {
 	if held != nil {
 		held.timer.Stop()
 	}
-	if sock, ok := e.(*socket); ok {
-		s.unbind(sock)
-		sock.sessionEnded(s, held, reason)
+	switch e := e.(type) {
+	case *socket:
+		s.unbind(e)
+		e.sessionEnded(s, held, reason)
+	case *stream:
+		s.unbind(e)
+		e.leave()
 	}
 	// A poll has been woken, and finds out for itself.
 	if k := broker.KindOf(reason); k == broker.SlowConsumer {

@@ -289,6 +289,20 @@ func TestShutdown_cuts_off_who_does_not_go(t *testing.T) {
 	}
 }
 
+func TestShutdown_cuts_off_streams_without_waiting(t *testing.T) {
+	wheel := broker.NewWheel(time.Hour) // no timer will close them
+	defer wheel.Close()
+	s := newServer(t, func(_ *Options, b *broker.Options) { b.Wheel = wheel })
+	c := s.stream(s.connected())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.h.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Error("Shutdown:", err)
+	}
+	c.end()
+	eventually(t, func() bool { return s.h.Stats().Streams == 0 })
+}
+
 func TestNew_refuses_what_cannot_work(t *testing.T) {
 	b, err := broker.New(broker.Options{Authorizer: anyone{}})
 	if err != nil {
@@ -297,7 +311,9 @@ func TestNew_refuses_what_cannot_work(t *testing.T) {
 	defer func() { _ = b.Shutdown(context.Background()) }()
 	for name, o := range map[string]Options{
 		"no broker": {}, "negative time": {Broker: b, Timeout: -1}, "negative limit": {Broker: b, MaxBody: -1},
-		"origin with a path": {Broker: b, Origins: []string{"https://a/b"}}, "origin without a scheme": {Broker: b, Origins: []string{"a.example"}},
+		"header with a line end": {Broker: b, AllowHeaders: []string{"X-A\r\nX-B"}}, "header without a name": {Broker: b, AllowHeaders: []string{""}},
+		"script that is not there": {Broker: b, ClientScript: "/nonexistent/client.js"},
+		"origin with a path":       {Broker: b, Origins: []string{"https://a/b"}}, "origin without a scheme": {Broker: b, Origins: []string{"a.example"}},
 	} {
 		if h, err := New(o); broker.KindOf(err) != broker.Invalid || h != nil {
 			t.Errorf("%s: %v", name, err)

@@ -10,9 +10,9 @@ import (
 )
 
 // Shutdown takes leave of every client: held connects are answered with the advice to begin anew after some seconds,
-// different for each, and sockets are closed as going away (1001). Both are spread over most of ctx's time, so that the
-// clients do not arrive elsewhere all at once; without a deadline that is two seconds. It returns when the last response
-// and the last socket are done, or ctx ends; then what is left is cut off. New sessions are refused from the first moment.
+// different for each, sockets are closed as going away (1001), and streams end. All is spread over most of ctx's time, so that the
+// clients do not arrive elsewhere all at once; without a deadline that is two seconds. It returns when the last response,
+// the last socket and the last stream are done, or ctx ends; then what is left is cut off. New sessions are refused from the first moment.
 // It comes before the broker's Shutdown, and may
 // be called again.
 func (h *Handler) Shutdown(ctx context.Context) error {
@@ -22,6 +22,9 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	h.mu.RLock()
 	for s := range h.sockets {
 		_ = s.conn.Close()
+	}
+	for st := range h.streams {
+		_ = st.conn.Close()
 	}
 	h.mu.RUnlock()
 	h.closed.Do(func() {
@@ -73,7 +76,7 @@ func (h *Handler) everything() (sessions []*session, sockets []*socket) {
 	return sessions, sockets
 }
 
-// waitIdle blocks until no poll and no socket is left, or ctx ends.
+// waitIdle blocks until no poll, no socket and no stream is left, or ctx ends.
 func (h *Handler) waitIdle(ctx context.Context) error {
 	h.mu.Lock()
 	if h.idle == nil {
@@ -92,7 +95,7 @@ func (h *Handler) waitIdle(ctx context.Context) error {
 
 // checkIdle tells Shutdown when nothing is left; mu is held.
 func (h *Handler) checkIdle() {
-	if h.idle != nil && h.polls == 0 && len(h.sockets) == 0 {
+	if h.idle != nil && h.polls == 0 && len(h.sockets) == 0 && len(h.streams) == 0 {
 		close(h.idle)
 		h.idle = nil
 	}

@@ -6,14 +6,14 @@ import "sync/atomic"
 type Refusal uint8
 
 const (
-	RefusedOrigin     Refusal = iota // a page of an origin that is not listed
-	RefusedMalformed                 // not Bayeux: no JSON, a wrong method, a binary frame
+	RefusedOrigin     Refusal = iota // a page of an origin that is not listed, or that does not say of which it is
+	RefusedMalformed                 // not Bayeux, or not spoken here: no JSON, a wrong method, a binary frame, JSONP that is off
 	RefusedTooLarge                  // a body, a frame or a batch above its limit
 	RefusedCredential                // a token that did not verify
-	RefusedClient                    // a clientId that is not, or no longer, known
+	RefusedClient                    // a message or a stream with a clientId that is not, or no longer, known
 	RefusedOverload                  // a handshake for which there was no room
 	RefusedDraining                  // a handshake or a socket while the server stops
-	RefusedSilent                    // a socket that answered no ping
+	RefusedSilent                    // a socket that answered no ping, or a stream whose client sent no message for long
 	RefusedIdle                      // a socket that stayed open without a session
 	RefusedUnread                    // a socket that sends and does not read the replies
 	refusals
@@ -31,7 +31,7 @@ func (r Refusal) String() string { return refusalNames[r] }
 // Stats is a snapshot of what the door did. The counters only grow; the gauges say what is now.
 type Stats struct {
 	// Counters.
-	Requests   uint64 // posted bodies and frames
+	Requests   uint64 // posted bodies, queries and frames
 	Messages   uint64 // Bayeux messages in them
 	Handshakes uint64 // that made a session
 	Connects   uint64 // answered for a living session
@@ -44,6 +44,7 @@ type Stats struct {
 	// Gauges.
 	Sessions int
 	Sockets  int
+	Streams  int // open EventSources
 	Polls    int // connects held, or being answered, over HTTP
 }
 
@@ -68,6 +69,6 @@ func (h *Handler) Stats() Stats {
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	s.Sessions, s.Sockets, s.Polls = len(h.sessions), len(h.sockets), h.polls
+	s.Sessions, s.Sockets, s.Streams, s.Polls = len(h.sessions), len(h.sockets), len(h.streams), h.polls
 	return s
 }

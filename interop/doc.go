@@ -1,10 +1,10 @@
 // Package interop runs the built waft program against software that other
-// people wrote and that is used unmodified: Faye, CometD, Fanout's publishers,
-// curl, slixmpp, Prosody and ejabberd.
+// people wrote and that is used unmodified: Faye, CometD, Chromium, Fanout's
+// publishers, curl, slixmpp, Prosody and ejabberd.
 //
 // The tests carry the build tag interop and need those programs installed:
 //
-//	apt-get install curl nodejs ruby-faye prosody ejabberd python3-slixmpp
+//	apt-get install curl nodejs ruby-faye prosody ejabberd python3-slixmpp chromium
 //	cd interop && npm ci
 //	go test -tags interop ./interop/...
 //
@@ -15,6 +15,9 @@
 //
 //   - matrix_test.go: what any publisher sends, every subscriber receives: the
 //     same JSON text, once, in order.
+//   - browser_test.go: Faye and CometD in Chromium over every transport that
+//     browsers have, from waft's own pages and from others; and the pages that
+//     may not.
 //   - restart_test.go: waft dies and comes back; clients and links find their
 //     way without help.
 //   - linkcut_test.go: a link that is cut is made again, and its users notice a

@@ -17,6 +17,7 @@ var (
 	bayeuxReturned   = counter("waft_bayeux_returned_total", "Events queued again because a response could not be written.", "realm")
 	bayeuxRefused    = counter("waft_bayeux_refused_total", "Requests, messages and sockets refused or broken off, by reason.", "realm", "reason")
 	bayeuxSockets    = gauge("waft_bayeux_sockets", "WebSockets open now.", "realm")
+	bayeuxStreams    = gauge("waft_bayeux_streams", "EventSource streams open now.", "realm")
 	bayeuxPolls      = gauge("waft_bayeux_polls", "Long polls held or being answered now.", "realm")
 )
 
@@ -33,5 +34,6 @@ func collectBayeux(to chan<- prometheus.Metric, realm string, s bayeux.Stats) {
 		send(to, bayeuxRefused, n, realm, reason.String())
 	}
 	send(to, bayeuxSockets, s.Sockets, realm)
+	send(to, bayeuxStreams, s.Streams, realm)
 	send(to, bayeuxPolls, s.Polls, realm)
 }

@@ -62,7 +62,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if err != nil {
 		return err
 	}
-	if t.bayeux, err = bayeux.New(r.Bayeux.options(t.broker, t.verifier, s.outbox, logger)); err != nil {
+	if t.bayeux, err = bayeux.New(r.Bayeux.options(t.broker, t.verifier, s.outbox, logger, dir)); err != nil {
 		return err
 	}
 	for i := range r.XMPP {

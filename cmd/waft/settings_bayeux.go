@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"waft/bayeux"
@@ -13,11 +14,15 @@ import (
 type bayeuxSettings struct {
 	Origins []string `toml:"origins"` // web pages that may use it, beside those of the same host: "https://app.example"; "*": all
 
+	AllowHeaders []string `toml:"allow_headers"` // further header fields that those pages may send; default none
+	JSONP        *bool    `toml:"jsonp"`         // callback-polling, which Faye's client needs across origins; default true
+	ClientScript string   `toml:"client_script"` // file served at /bayeux.js and /bayeux/client.js, seen from the configuration file's folder; default none
+
 	Timeout     duration `toml:"timeout"`      // how long a connect is held; default 30s
 	Interval    duration `toml:"interval"`     // what clients are told to wait between connects; default none
 	MaxInterval duration `toml:"max_interval"` // how long beyond interval a session lives without a sign of life; default 1m
 
-	MaxBody          int      `toml:"max_body"`          // bytes of a request or frame; default 65536
+	MaxBody          int      `toml:"max_body"`          // bytes of a request, query or frame; default 65536
 	MaxBatch         int      `toml:"max_batch"`         // messages in a request or frame; default 1000
 	MaxMessages      int      `toml:"max_messages"`      // deliveries that may wait for a session; default 1000
 	MaxBytes         int      `toml:"max_bytes"`         // bytes of them; default 1048576
@@ -25,7 +30,7 @@ type bayeuxSettings struct {
 	Overflow         string   `toml:"overflow"`          // of a session for which more waits: "disconnect" (default) or "drop_oldest"
 	AllowedExt       []string `toml:"allowed_ext"`       // members of a message's ext that subscribers get; default ["binary"]
 
-	Ping          duration `toml:"ping"`           // silence after which a socket is pinged; default 25s
+	Ping          duration `toml:"ping"`           // silence after which a socket is pinged, and the pace of a stream's comments; default 25s
 	PongWait      duration `toml:"pong_wait"`      // how long it then has to answer; default 10s
 	HandshakeIdle duration `toml:"handshake_idle"` // how long a socket may be open without a session; default 30s
 	DedupWindow   duration `toml:"dedup_window"`   // how long a published message's id is remembered; default 1m
@@ -35,6 +40,10 @@ type bayeuxSettings struct {
 var overflows = map[string]broker.Overflow{"disconnect": broker.Disconnect, "drop_oldest": broker.DropOldest}
 
 func (b *bayeuxSettings) complete() {
+	if b.AllowHeaders == nil {
+		b.AllowHeaders = []string{}
+	}
+	fill(&b.JSONP, new(true))
 	fill(&b.Timeout, duration{30 * time.Second})
 	fill(&b.MaxInterval, duration{time.Minute})
 	fill(&b.MaxBody, 64<<10)
@@ -52,11 +61,11 @@ func (b *bayeuxSettings) complete() {
 	fill(&b.DedupWindow, duration{time.Minute})
 }
 
-// options are those of the realm's handler.
-func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator, x *outbox.Outbox, logger *slog.Logger) bayeux.Options {
+// options are those of the realm's handler. dir is the folder of the configuration file.
+func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator, x *outbox.Outbox, logger *slog.Logger, dir string) bayeux.Options {
 	return bayeux.Options{
 		Broker: to, Authenticator: tokens, Outbox: x, Logger: logger,
-		Origins: b.Origins,
+		Origins: b.Origins, AllowHeaders: b.AllowHeaders, NoJSONP: !*b.JSONP, ClientScript: b.clientScript(dir),
 		Timeout: b.Timeout.Duration, Interval: b.Interval.Duration, MaxInterval: b.MaxInterval.Duration,
 		MaxBody: b.MaxBody, MaxBatch: b.MaxBatch,
 		MaxMessages: b.MaxMessages, MaxBytes: b.MaxBytes, MaxSubscriptions: b.MaxSubscriptions, Overflow: overflows[b.Overflow],
@@ -64,4 +73,12 @@ func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator,
 		Ping:       b.Ping.Duration, PongWait: b.PongWait.Duration,
 		HandshakeIdle: b.HandshakeIdle.Duration, DedupWindow: b.DedupWindow.Duration,
 	}
+}
+
+// clientScript is the file as seen from anywhere.
+func (b *bayeuxSettings) clientScript(dir string) string {
+	if b.ClientScript == "" || filepath.IsAbs(b.ClientScript) {
+		return b.ClientScript
+	}
+	return filepath.Join(dir, b.ClientScript)
 }
