@@ -1,6 +1,7 @@
 package bayeux
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,6 @@ type socket struct {
 
 	mu       sync.Mutex // guards the rest
 	sessions []*session // oldest first; copied when it changes
-	out      []byte     // frames to send after the events that wait: replies, the close frame
 	closing  bool       // a close frame was sent: no more events, no more messages
 	last     bool       // the last session has gone: close once the client has had its chance
 }
@@ -48,54 +48,27 @@ func (s *socket) send(r *reply) {
 	s.write(l.appendFrame(nil))
 }
 
-// maxOut is how much may wait for a peer that writes and does not read.
-const maxOut = 256 << 10
-
-// write sends frame after the events that wait. Frames take the same way as events, so that a publish is acknowledged
-// after the publisher's own event even when the socket takes nothing at the moment.
+// write sends frame after the events that wait, so that a publish is acknowledged after the publisher's own event.
 func (s *socket) write(frame []byte) {
-	s.mu.Lock()
-	tooMuch := len(s.out)+len(frame) > maxOut
-	if !tooMuch {
-		s.out = append(s.out, frame...)
-	}
-	s.mu.Unlock()
-	if tooMuch {
+	if err := s.conn.Write(frame); errors.Is(err, outbox.ErrPending) {
 		s.h.counters.refuse(RefusedUnread)
-		_ = s.conn.Close()
-		return
-	}
-	_ = s.conn.Write(nil) // sends what Fill gives; a failed write is a failed read soon
-	s.mu.Lock()
-	left := len(s.out) > 0
-	s.mu.Unlock()
-	if left {
-		s.conn.Ready()
-	}
+	} // any other failed write is a failed read soon
 }
 
-// Fill implements outbox.Source: first the events, then the frames that were written before those events were looked for.
+// Fill implements outbox.Source.
 func (s *socket) Fill(sc *outbox.Scratch) []byte {
 	s.mu.Lock()
-	sessions, closing, n := s.sessions, s.closing, len(s.out)
+	sessions, closing := s.sessions, s.closing
 	s.mu.Unlock()
-	if !closing { // else the events are for the next endpoint
-		for _, session := range sessions {
-			if b := s.events(sc, session); len(b) > 0 {
-				return b
-			}
+	if closing {
+		return nil // the events are for the next endpoint
+	}
+	for _, session := range sessions {
+		if b := s.events(sc, session); len(b) > 0 {
+			return b
 		}
 	}
-	if n == 0 {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.out[:n]
-	if s.out = s.out[n:]; len(s.out) == 0 {
-		s.out = nil
-	}
-	return b
+	return nil
 }
 
 // events gives the frames of some of what waits for a session.
