@@ -41,6 +41,7 @@ type listeners struct {
 type subscription struct {
 	// Static.
 	jid     string
+	user    string // its bare JID
 	pattern broker.Pattern
 	to      []byte // the jid, escaped
 	mark    uint64 // of the jid, in the ids of its events
@@ -48,6 +49,8 @@ type subscription struct {
 	mu    sync.Mutex // guards the rest. It is held while an event is queued, so that none follows after end
 	slash bool       // the subscriber writes channels with their leading slash
 	over  bool
+	floor broker.Position // of the channel's last item, which was sent by itself: nothing up to it is an event
+	seen  broker.Position // of the newest message that was an event
 }
 
 func newAudience(session *broker.Session, seed maphash.Seed, perUser, total int) *audience {
@@ -57,9 +60,10 @@ func newAudience(session *broker.Session, seed maphash.Seed, perUser, total int)
 	}
 }
 
-// subscribe makes j a subscriber of p. The broker is asked each time, for it is the one who knows what j may do.
-// Errors: errTooMany, errTooManyInAll, the broker's.
-func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JID, p broker.Pattern, slash bool) error {
+// subscribe makes j a subscriber of p. The broker is asked each time, for it is the one who knows what j may do. fresh is
+// the subscription if it is new; changed tells that it is new or spelt anew. Errors: errTooMany, errTooManyInAll, the
+// broker's.
+func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JID, p broker.Pattern, slash bool) (fresh *subscription, changed bool, err error) {
 	a.change.Lock()
 	defer a.change.Unlock()
 	name, user := j.String(), j.Bare().String()
@@ -67,21 +71,21 @@ func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JI
 	switch {
 	case old != nil:
 	case len(a.users[user]) >= a.perUser:
-		return errTooMany
+		return nil, false, errTooMany
 	case a.count >= a.total:
-		return errTooManyInAll
+		return nil, false, errTooManyInAll
 	}
 	if _, err := a.session.Subscribe(ctx, who, p, broker.SubscribeOptions{}); err != nil {
-		return err
+		return nil, false, err
 	}
 	if old != nil {
-		old.spell(slash)
-		return nil
+		return nil, old.spell(slash), nil
 	}
-	a.add(user, &subscription{
-		jid: name, pattern: p, slash: slash, to: component.AppendAttr(nil, name), mark: maphash.String(a.seed, name),
-	})
-	return nil
+	fresh = &subscription{
+		jid: name, user: user, pattern: p, slash: slash, to: component.AppendAttr(nil, name), mark: maphash.String(a.seed, name),
+	}
+	a.add(user, fresh)
+	return fresh, true, nil
 }
 
 // find looks up a subscription; change is held.
@@ -117,17 +121,17 @@ func (a *audience) unsubscribe(jid string, p broker.Pattern) bool {
 	return sub != nil
 }
 
-// drop ends all subscriptions of exactly this JID, and tells how many there were.
-func (a *audience) drop(jid string) (n int) {
+// drop ends all subscriptions of exactly this JID, and gives them.
+func (a *audience) drop(jid string) (ended []*subscription) {
 	a.change.Lock()
 	defer a.change.Unlock()
 	for _, sub := range slices.Clone(a.users[bare(jid)]) {
 		if sub.jid == jid {
 			a.end(sub)
-			n++
+			ended = append(ended, sub)
 		}
 	}
-	return n
+	return ended
 }
 
 // end takes a subscription off, from the broker too when it was the pattern's last; change is held.
@@ -141,7 +145,7 @@ func (a *audience) end(sub *subscription) {
 func (a *audience) remove(sub *subscription) (last bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	user := bare(sub.jid)
+	user := sub.user
 	others := a.users[user]
 	i := slices.Index(others, sub)
 	if others = slices.Delete(others, i, i+1); len(others) == 0 {
@@ -205,6 +209,30 @@ func (a *audience) listeners(p broker.Pattern) []*subscription {
 	return nil
 }
 
+// byUser gives the subscriptions of a bare JID and its resources, in the order they were made.
+func (a *audience) byUser(user string) []*subscription {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.Clone(a.users[user])
+}
+
+// subscribed tells whether a user has a subscription to this very pattern, with any of his addresses.
+func (a *audience) subscribed(user string, p broker.Pattern) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.ContainsFunc(a.users[user], func(sub *subscription) bool { return sub.pattern == p })
+}
+
+// to gives the living subscriptions to this very pattern, in the order they were made.
+func (a *audience) to(p broker.Pattern) []*subscription {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if l := a.patterns[p]; l != nil {
+		return slices.Collect(l.living())
+	}
+	return nil
+}
+
 // size is how many subscriptions, users and patterns there are.
 func (a *audience) size() (subscriptions, users, patterns int) {
 	a.mu.RLock()
@@ -212,10 +240,21 @@ func (a *audience) size() (subscriptions, users, patterns int) {
 	return a.count, len(a.users), len(a.patterns)
 }
 
-func (s *subscription) spell(slash bool) {
+func (s *subscription) spell(slash bool) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.slash = slash
+	changed, s.slash = s.slash != slash, slash
+	return changed
+}
+
+// node is the pattern, or a channel that it matches, as the subscriber spells it.
+func (s *subscription) node(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slash {
+		return name
+	}
+	return name[1:]
 }
 
 // end makes it over. When it returns, no event of this subscription will be queued any more.

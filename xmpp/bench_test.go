@@ -24,7 +24,7 @@ func BenchmarkPublish(b *testing.B) {
 	var out []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		if out = w.svc.iq(b.Context(), st, out[:0]); !strings.HasPrefix(string(out), "<iq type='result'") {
+		if out, _ = w.svc.iq(b.Context(), st, out[:0]); !strings.HasPrefix(string(out), "<iq type='result'") {
 			b.Fatal(string(out))
 		}
 	}
@@ -44,7 +44,7 @@ func BenchmarkEvent(b *testing.B) {
 			w.server.mu.Unlock()
 			for i := range n {
 				j := jid.MustParse(fmt.Sprintf("user%d@localhost", i))
-				if err := w.svc.audience.subscribe(b.Context(), broker.Principal{}, j, "/chat/42", true); err != nil {
+				if _, _, err := w.svc.audience.subscribe(b.Context(), broker.Principal{}, j, "/chat/42", true); err != nil {
 					b.Fatal(err)
 				}
 			}

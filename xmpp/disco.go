@@ -2,6 +2,9 @@ package xmpp
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"time"
 
 	"mellium.im/xmpp/disco"
 	"mellium.im/xmpp/paging"
@@ -16,22 +19,46 @@ import (
 // pubsubFeatures are the parts of XEP-0060 that work.
 var pubsubFeatures = []pubsub.Feature{
 	pubsub.FeatureAccessOpen,
+	pubsub.FeatureAccessWhitelist,
 	pubsub.FeatureAutoCreate,
+	pubsub.FeatureConfigNode,
+	pubsub.FeatureCreateAndConfigure,
+	pubsub.FeatureCreateNodes,
+	pubsub.FeatureDeleteItems,
+	pubsub.FeatureDeleteNodes,
+	pubsub.FeatureInstantNodes,
 	pubsub.FeatureItemIDs,
+	pubsub.FeatureManageSubscriptions,
+	pubsub.FeatureMemberAffiliation,
+	pubsub.FeatureMetaData,
+	pubsub.FeatureModifyAffiliations,
+	pubsub.FeatureOutcastAffiliation,
 	pubsub.FeaturePersistentItems,
 	pubsub.FeaturePublish,
+	pubsub.FeaturePublishOnlyAffiliation,
+	pubsub.FeaturePublishOptions,
+	pubsub.FeaturePublisherAffiliation,
+	pubsub.FeaturePurgeNodes,
+	pubsub.FeatureRetractItems,
+	pubsub.FeatureRetrieveAffiliations,
+	pubsub.FeatureRetrieveDefault,
 	pubsub.FeatureRetrieveItems,
+	pubsub.FeatureRetrieveSubscriptions,
 	pubsub.FeatureSubscribe,
+	pubsub.FeatureSubscriptionNotifications,
 }
 
-// multiItems has no name in mellium: the service takes several items in a node.
-const multiItems = pubsub.NS + "#multi-items"
+// Features that have no name in mellium: a node takes several items, and max_items takes "max".
+const (
+	multiItems = pubsub.NS + "#multi-items"
+	configMax  = pubsub.NS + "#config-node-max"
+)
 
 // features is what disco#info says of the service, made once.
 var features = func() []byte {
 	all := []string{
 		disco.NSInfo, disco.NSItems, paging.NS, ping.NS, version.NS, xtime.NS, nsJSON,
-		pubsub.NS, pubsub.NSPaging, multiItems,
+		pubsub.NS, pubsub.NSPaging, multiItems, configMax,
 	}
 	for _, f := range pubsubFeatures {
 		all = append(all, pubsub.NS+"#"+f.String())
@@ -59,16 +86,49 @@ func (s *Service) discoInfo(ctx context.Context, r *request) error {
 		r.out = append(append(r.out, features...), "</query>"...)
 		return nil
 	}
-	c, err := node(name)
+	c, err := channelOf(name)
 	if err != nil {
 		return err
 	}
-	if !s.knows(ctx, r.who, broker.Pattern(c)) {
+	if !s.knows(ctx, r, broker.Pattern(c)) {
 		return errNoNode
 	}
-	r.out = append(attr(r.out, "node", name), "><identity category='pubsub' type='leaf'/>"...)
-	r.out = append(append(r.out, nodeFeatures...), "</query>"...)
+	l := s.nodes.get(c)
+	r.out = append(attr(r.out, "node", name), "><identity category='pubsub' type='leaf'"...)
+	if l != nil && l.Config.Title != "" {
+		r.out = attr(r.out, "name", l.Config.Title)
+	}
+	r.out = append(append(r.out, "/>"...), nodeFeatures...)
+	if l != nil {
+		r.out = appendForm(r.out, "result", formMetaData, s.metaData(l))
+	}
+	r.out = append(r.out, "</query>"...)
 	return nil
+}
+
+// metaData is what a node's description says of it (XEP-0060 §5.4). A channel that nobody claimed has none.
+func (s *Service) metaData(l *leaf) []fieldForm {
+	var all []fieldForm
+	for _, f := range l.Config.fields(&s.opts) {
+		switch f.name {
+		case "pubsub#title", "pubsub#description", "pubsub#type", "pubsub#access_model", "pubsub#publish_model", "pubsub#max_items":
+			all = append(all, f)
+		}
+	}
+	var owners []string
+	for user, a := range l.Affiliations {
+		if a == affOwner {
+			owners = append(owners, user)
+		}
+	}
+	slices.Sort(owners)
+	subscribers := len(s.audience.to(broker.Pattern(l.Channel)))
+	return append(all,
+		fieldForm{name: "pubsub#creation_date", typ: "text-single", values: []string{l.Created.Format(time.RFC3339)}},
+		fieldForm{name: "pubsub#creator", typ: "jid-single", values: []string{l.Creator}},
+		fieldForm{name: "pubsub#owner", typ: "jid-multi", values: owners},
+		fieldForm{name: "pubsub#num_subscribers", typ: "text-single", values: []string{strconv.Itoa(subscribers)}},
+	)
 }
 
 // discoItems lists the nodes of the service (XEP-0060 §5.2) or the items of a node (§5.5).
@@ -89,21 +149,43 @@ func (s *Service) discoItems(ctx context.Context, r *request) error {
 	return err
 }
 
-// discoNodes lists the channels with a history that the requester may subscribe to.
+// nodesFor gives, by name, the channels with a history that the requester may subscribe to and those that somebody has
+// made nodes and that he may know of.
+func (s *Service) nodesFor(ctx context.Context, r *request) ([]string, error) {
+	kept, err := s.broker.Channels(ctx, r.who, "/**", "", 0)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range kept {
+		if s.nodes.get(n.Channel).visible(r.user) {
+			names = append(names, string(n.Channel))
+		}
+	}
+	for _, l := range s.nodes.all(func(l *leaf) bool { return l.visible(r.user) }) {
+		if s.broker.May(ctx, r.who, broker.ActSubscribe, broker.Pattern(l.Channel)) == nil {
+			names = append(names, string(l.Channel))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// discoNodes lists them.
 func (s *Service) discoNodes(ctx context.Context, r *request, set limits) error {
-	nodes, err := s.broker.Channels(ctx, r.who, "/**", "", 0)
+	nodes, err := s.nodesFor(ctx, r)
 	if err != nil {
 		return err
 	}
-	from, to := set.window(len(nodes), func(i int) string { return string(nodes[i].Channel) })
+	from, to := set.window(len(nodes), func(i int) string { return nodes[i] })
 	r.out = append(r.out, '>')
 	for _, n := range nodes[from:to] {
 		r.out = attr(append(r.out, "<item"...), "jid", s.domain)
-		r.out = append(attr(r.out, "node", string(n.Channel)), "/>"...)
+		r.out = append(attr(r.out, "node", n), "/>"...)
 	}
 	page := window{total: len(nodes), index: from, count: to - from}
 	if to > from {
-		page.first, page.last = string(nodes[from].Channel), string(nodes[to-1].Channel)
+		page.first, page.last = nodes[from], nodes[to-1]
 	}
 	if set.asked || page.count < page.total {
 		r.out = page.append(r.out)
@@ -113,18 +195,26 @@ func (s *Service) discoNodes(ctx context.Context, r *request, set limits) error 
 
 // discoNodeItems lists item ids: in name, for these are not nodes.
 func (s *Service) discoNodeItems(ctx context.Context, r *request, name string, set limits) error {
-	c, err := node(name)
+	c, err := channelOf(name)
 	if err != nil {
 		return err
 	}
-	if !s.knows(ctx, r.who, broker.Pattern(c)) {
+	if !s.knows(ctx, r, broker.Pattern(c)) {
 		return errNoNode
+	}
+	l := s.nodes.get(c)
+	if err := l.mayRead(r.user); err != nil {
+		return err
+	}
+	if conf := l.config(); !conf.Persist {
+		r.out = append(r.out, '>') // it has no items to list
+		return nil
 	}
 	want, err := set.history()
 	if err != nil {
 		return err
 	}
-	page, err := s.history(ctx, r.who, c, want)
+	page, err := s.history(ctx, r.who, c, l, want)
 	if err != nil {
 		return err
 	}

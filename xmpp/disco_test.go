@@ -28,7 +28,7 @@ func discoItems(node, more string) string {
 	return "<query xmlns='" + itemsNS + "'" + node + ">" + more + "</query>"
 }
 
-const leaf = "<identity category='pubsub' type='leaf'/>" +
+const leafInfo = "<identity category='pubsub' type='leaf'/>" +
 	"<feature var='" + infoNS + "'/><feature var='" + itemsNS + "'/><feature var='http://jabber.org/protocol/pubsub'/>"
 
 // Checklist 1, 2: what is announced is exactly this. Each pubsub feature is used by some other test.
@@ -45,13 +45,36 @@ func TestDisco_info_of_the_service(t *testing.T) {
 			"<feature var='http://jabber.org/protocol/pubsub'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#rsm'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#multi-items'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#config-node-max'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#access-open'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#access-whitelist'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#auto-create'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#config-node'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#create-and-configure'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#create-nodes'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#delete-items'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#delete-nodes'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#instant-nodes'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#item-ids'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#manage-subscriptions'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#member-affiliation'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#meta-data'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#modify-affiliations'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#outcast-affiliation'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#persistent-items'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#publish'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#publish-only-affiliation'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#publish-options'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#publisher-affiliation'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#purge-nodes'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#retract-items'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#retrieve-affiliations'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#retrieve-default'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#retrieve-items'/>"+
-			"<feature var='http://jabber.org/protocol/pubsub#subscribe'/></query>"))
+			"<feature var='http://jabber.org/protocol/pubsub#retrieve-subscriptions'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#subscribe'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#subscription-notifications'/>"+
+			"</query>"))
 	})
 }
 
@@ -60,7 +83,7 @@ func TestDisco_info_of_a_node(t *testing.T) {
 	dialogue(t, nil, func(w *world) {
 		described := func(who, node string) {
 			t.Helper()
-			w.answers(who, "get", info(node), result(who, "<query xmlns='"+infoNS+"' node='"+node+"'>"+leaf+"</query>"))
+			w.answers(who, "get", info(node), result(who, "<query xmlns='"+infoNS+"' node='"+node+"'>"+leafInfo+"</query>"))
 		}
 		described(bob, "/chat/1")  // never published to
 		described(bob, "chat/1")   // spelt as it was asked
@@ -84,7 +107,7 @@ func TestDisco_info_of_a_node(t *testing.T) {
 // Checklist 19: whatever a name is made of, it is mirrored as it was.
 func TestDisco_mirrors_names(t *testing.T) {
 	dialogue(t, nil, func(w *world) {
-		w.answers(bob, "get", info("/a!~()$@-_/B"), result(bob, "<query xmlns='"+infoNS+"' node='/a!~()$@-_/B'>"+leaf+"</query>"))
+		w.answers(bob, "get", info("/a!~()$@-_/B"), result(bob, "<query xmlns='"+infoNS+"' node='/a!~()$@-_/B'>"+leafInfo+"</query>"))
 		w.answers(bob, "get", info("&lt;&amp;&apos;&quot;"),
 			refused(bob, "cancel: item-not-found", `channel "/&lt;&amp;'\"" has "&lt;" at byte 1, which no channel may have`))
 	})

@@ -1,6 +1,7 @@
 // Package xmpp is waft's door for XMPP: a publish-subscribe service (XEP-0060) with JSON payloads (XEP-0335), reached
 // through an XMPP server as a component of it (XEP-0114, package component).
 //
+//	create     <create node='/chat/42'/>
 //	publish    <publish node='/chat/42'><item id='7'><json xmlns='urn:xmpp:json:0'>{"n":1}</json></item></publish>
 //	subscribe  <subscribe node='/chat/42' jid='bob@example.org'/>
 //	read       <items node='/chat/42' max_items='10'/>
@@ -25,6 +26,13 @@
 // a name that they do not, or that is no channel, is item-not-found in service discovery. Subscribing to and reading a
 // channel that the rules close is not-allowed + closed-node, publishing to it forbidden.
 //
+// Creating makes a channel somebody's own: it gets owners, a configuration and affiliations (a leaf). They are a further
+// filter for what comes and goes by XMPP: the rules are asked first and in any case, and nothing that an owner sets lets
+// anybody do what they forbid. Other protocols know nothing of it. Who may publish to a channel may create it, unless
+// others use it already; then only somebody who may manage it. How much of a channel is kept is up to the rules; the
+// node's max_items and item_expire can show less of that, never more. Purging and deleting take the items off the channel
+// itself, and so away from everybody.
+//
 // A pattern, /chat/* or /chat/**, can be subscribed to and unsubscribed from like a node, and nothing else. Its events
 // name the channel that was published to, with the slash if the subscription was written with one. Somebody whose
 // subscriptions match a message several times gets one event; the narrowest one decides about the slash.
@@ -46,9 +54,10 @@
 //     counts what it had not written). So an event comes at most once. Reading the node's items closes the gap.
 //   - Nothing that users send is unbounded: inboxes by number, memory and sender, payloads, batches, pages,
 //     subscriptions by user and in all.
-//   - Subscriptions last as long as Run: a client subscribes again when it has lost sight of the service.
-//     A subscription ends earlier with a bounce that says its address is gone, and one of a full JID with the farewell
-//     (unavailable presence) of that client.
+//   - Nodes and the subscriptions of bare JIDs last as long as the Store. What is answered with a result has been stored.
+//     A subscription ends with a bounce that says its address is gone, or when its user may not read the node any more;
+//     one of a full JID also with the farewell (unavailable presence) of that client, and with Run.
+//   - An owner's change counts from the next request and event on, before its result is sent.
 //
 // # Who somebody is
 //
@@ -66,13 +75,24 @@
 //	iq.go          what is asked, and that it is answered once
 //	verbs.go       the verbs of pubsub, offered and not
 //	entity.go      what a node is                            XEP-0060 §4.6, §5
+//	leaf.go        what makes it somebody's own
+//	registry.go    the leaves, in memory and in the store
+//	config.go      a node's configuration                    XEP-0060 §16.4.4
+//	affiliation.go who may do what with it                   XEP-0060 §4.1
+//	view.go        what a node shows of what is kept
+//	form.go        data forms                                XEP-0004
 //	disco.go       service discovery                         XEP-0060 §5, XEP-0030
 //	subscriber.go  subscribe and unsubscribe                 XEP-0060 §6.1, §6.2
 //	items.go       retrieve items                            XEP-0060 §6.5
 //	paging.go      result sets                               XEP-0059
 //	publisher.go   publish                                   XEP-0060 §7.1
+//	retract.go     remove an item                            XEP-0060 §7.2
+//	owner.go       create, configure, delete, purge          XEP-0060 §8.1 to §8.5
+//	lists.go       subscriptions and affiliations            XEP-0060 §5.6, §5.7, §8.8, §8.9
+//	announce.go    events of nodes and of subscriptions, and a new subscriber's last item
 //	payload.go     JSON in XML                               XEP-0335
 //	audience.go    who has subscribed to what
+//	shelf.go       the subscriptions that last
 //	notify.go      from the session to events
 //	event.go       an event's bytes                          XEP-0060 §12.4
 //	eventid.go     ids that prove a bounce
@@ -85,16 +105,17 @@
 //
 // # Locks
 //
-// Outermost first: audience.change (held while the broker's session is asked), then audience.mu or subscription.mu,
-// never both. Innermost: inbox.mu, gate.mu, counters.mu. While subscription.mu is held an event is queued on the link,
-// which does not block.
+// Outermost first: one of shelf.locks (held while the store writes a subscription), audience.change (held while the
+// broker's session is asked), then audience.mu or subscription.mu, never both. registry.change (held while the store writes
+// a node) comes before registry.mu and has nothing to do with the others. Innermost: inbox.mu, gate.mu, counters.mu. While
+// subscription.mu is held an event is queued on the link, which does not block. Only workers and the start of Run wait for the
+// store: neither the link's goroutine nor the notifier does.
 //
 // # Deliberately not done
 //
-// Creating, configuring and deleting nodes, affiliations, lists of one's subscriptions, subscription options, retract
-// and purge, ad-hoc commands, archives (XEP-0313): each is refused by the name of its feature, or unknown.
-// publish-options are refused rather than ignored, since a precondition that is not looked at is worse than none; an
-// empty form is let pass. A subscription identifier (subid) is never given out. The publisher of an item is not named in
-// events. Presence is not asked for: events go to whoever subscribed, online or not, as headlines, which servers do
+// The access models authorize, presence and roster, subscription options, ad-hoc commands, archives (XEP-0313): each is
+// refused by the name of its feature, or unknown. A subscription identifier (subid) is never given out. Several processes
+// may write the records of one domain without losing a change, but none learns of another's before it writes the same
+// record or starts anew. Presence is not asked for: events go to whoever subscribed, online or not, as headlines, which servers do
 // not store.
 package xmpp

@@ -9,10 +9,12 @@ import (
 // A node is a channel. It needs no creating: what the rules let somebody subscribe to or publish to is there for that
 // person, and what they do not is not, so that nobody learns from an answer which closed channels are in use.
 //
+// Somebody can make a channel his own. A leaf is what that adds to it.
+//
 // A pattern ("/chat/*", "/chat/**") can be subscribed to and unsubscribed from as if it were a node, and nothing else.
 
-// node reads the channel that an attribute names, with or without its leading slash.
-func node(name string) (broker.Channel, error) {
+// channelOf reads the channel that an attribute names, with or without its leading slash.
+func channelOf(name string) (broker.Channel, error) {
 	if name == "" {
 		return "", errNodeRequired
 	}
@@ -26,7 +28,7 @@ func node(name string) (broker.Channel, error) {
 	return c, nil
 }
 
-// subscribable is node for what may be a pattern as well.
+// subscribable is channelOf for what may be a pattern as well.
 func subscribable(name string) (broker.Pattern, error) {
 	if name == "" {
 		return "", errNodeRequired
@@ -41,9 +43,15 @@ func subscribable(name string) (broker.Pattern, error) {
 	return p, nil
 }
 
-// knows tells whether p is there for who.
-func (s *Service) knows(ctx context.Context, who broker.Principal, p broker.Pattern) bool {
-	return s.broker.May(ctx, who, broker.ActSubscribe, p) == nil || s.broker.May(ctx, who, broker.ActPublish, p) == nil
+// knows tells whether p is there for the requester: the rules let him subscribe or publish to it, and its owner, if it has
+// one, does not hide it from him.
+func (s *Service) knows(ctx context.Context, r *request, p broker.Pattern) bool {
+	if c, ok := p.Channel(); ok {
+		if l := s.nodes.get(c); l != nil && !l.visible(r.user) {
+			return false
+		}
+	}
+	return s.broker.May(ctx, r.who, broker.ActSubscribe, p) == nil || s.broker.May(ctx, r.who, broker.ActPublish, p) == nil
 }
 
 // closedNode is what a reader is told whom the rules keep out: to XEP-0060 §6.1.3.4 a channel with rules is a node with

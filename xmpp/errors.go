@@ -18,7 +18,9 @@ type stanzaError struct {
 	condition stanza.Condition
 	app       pubsub.Condition // CondNone: there is none
 	feature   string           // of CondUnsupported
+	other     string           // a condition of XEP-0060 that mellium has no name for; app is CondNone then
 	text      string
+	payload   []byte // what stands before the error; nil for most
 }
 
 func (e *stanzaError) Error() string { return e.text }
@@ -48,12 +50,39 @@ var (
 	errNoNode       = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "there is no such node"}
 	errClosedNode   = &stanzaError{typ: stanza.Cancel, condition: stanza.NotAllowed, app: pubsub.CondClosedNode, text: "the node is not open to you"}
 
+	errOutcast = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "the node is closed to you"}
+
+	// Owning nodes, §8.
+	errNodeName          = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "no node can have this name"}
+	errNodeTwice         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the node is named by the create element alone"}
+	errNodeExists        = &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict, text: "the node exists"}
+	errInUse             = &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict, text: "others use the channel; only who may manage it can make it his node"}
+	errNotCreator        = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "only users with a JID of RFC 7622 can have nodes"}
+	errTooManyNodes      = &stanzaError{typ: stanza.Wait, condition: stanza.PolicyViolation, app: pubsub.CondMaxNodesExceeded, text: "you have created as many nodes as anybody may"}
+	errTooManyNodesInAll = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, app: pubsub.CondMaxNodesExceeded, text: "the service has as many nodes as it can have"}
+	errNotOwner          = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "only an owner of the node may do this"}
+	errBadSetting        = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "the configuration is not acceptable"}
+	errAccessModel       = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, app: pubsub.CondUnsupportedAccessModel, text: "the access model is not supported"}
+	errNoForm            = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "there is no form with the configuration"}
+	errRedirect          = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "a deleted node cannot refer to another"}
+	errListEntry         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the list is empty, or something in it has no place there"}
+	errListTwice         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the list has a JID twice"}
+	errListPart          = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "these entries could not be set and are as before; the others have been set"}
+
 	// Publishing, §7.1.3 and §12.11.
 	errItemRequired    = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondItemRequired, text: "there is no item to publish"}
 	errPayloadRequired = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondPayloadRequired, text: "an item needs a payload: <json xmlns='urn:xmpp:json:0'>"}
 	errInvalidPayload  = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondInvalidPayload, text: "an item has one payload, <json xmlns='urn:xmpp:json:0'>, with nothing but JSON in it"}
 	errPayloadTooBig   = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, app: pubsub.CondPayloadTooBig, text: "the payload is too big"}
 	errTooManyItems    = &stanzaError{typ: stanza.Cancel, condition: stanza.NotAllowed, app: pubsub.CondMaxItemsExceeded, text: "there are too many items in one publish"}
+	errItemForbidden   = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondItemForbidden, text: "the node takes no items: it only notifies"}
+	errNotPublisher    = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "the node does not let you publish"}
+	errNotYourItem     = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "only what you have published is yours to remove"}
+	errNoItem          = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "the node has no such item"}
+	errOneItem         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondItemRequired, text: "an item is removed by its id, and one at a time"}
+	errNotifyValue     = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "notify is a boolean: 0, 1, false or true"}
+	errBadOptions      = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the options cannot be read"}
+	errPrecondition    = &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict, other: "precondition-not-met", text: "the node is not set up as the options demand"}
 	errItemID          = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "the id of the item is too long"}
 
 	// Subscribing, §6.1.3 and §6.2.3.

@@ -19,7 +19,11 @@ func FuzzRequest(f *testing.F) {
 		publishing("/a", item("7", `{"a":1}`), item("", "2")), publishing("a/*", item("7", "{")), pubsubOf("<publish node='/a'/><publish-options/>"),
 		subscribing("/a", "bob@localhost"), subscribing("a/**", bob), unsubscribing("/a", bob), unsubscribing("/a", "☃"),
 		wanting("node='/a' max_items='2'", "<item id='7'/>", rsm("<after>a-1</after>")), wanting("", "", ""),
-		pubsubOf("<create/><configure/>"), "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><delete/></pubsub>",
+		pubsubOf("<create/><configure/>"), creating("/a", "max_items=3", "access_model=whitelist"), configuring("/a", "title=x"),
+		ownerOf("<delete node='/a'/>"), ownerOf("<purge node='a'/>"), ownerOf("<default type='leaf'/>"), ownerOf("<configure node='/a'/>"),
+		affiliating("/a", "bob@localhost owner", "@ none"), ownerOf("<subscriptions node='/a'><subscription jid='a@b' subscription='none'/></subscriptions>"),
+		retracting("/a", " notify='1'", "<item id='7'/>"), optioned("/a", item("7", "1"), "access_model=open", "x=y"),
+		pubsubOf("<subscriptions node='/a'/>"), pubsubOf("<affiliations/>"),
 	} {
 		f.Add("get", "q", payload)
 		f.Add("set", "<&>", payload)

@@ -36,6 +36,7 @@ type world struct {
 	t      testing.TB
 	broker *broker.Broker
 	svc    *Service
+	opts   Options
 	conns  chan net.Conn
 	*server
 	cancel context.CancelFunc
@@ -78,7 +79,7 @@ func dialogue(t *testing.T, change func(*setup), script func(w *world)) {
 func newWorld(t testing.TB, change func(*setup)) *world {
 	w := &world{t: t, conns: make(chan net.Conn), done: make(chan error, 1)}
 	o := setup{broker: broker.Options{Authorizer: rules}, service: Options{
-		Principal: principal, Workers: 2, Version: "1.2", Logger: slog.New(slog.DiscardHandler),
+		Principal: principal, Store: broker.NewMemoryStore(), Workers: 2, Version: "1.2", Logger: slog.New(slog.DiscardHandler),
 		Link: component.Options{
 			Domain: service, Server: "xmpp.test:5347", Secret: "s3cret", PingInterval: 1000 * time.Hour,
 			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -97,15 +98,29 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	}
 	w.broker = brokertest.New(t, o.broker)
 	o.service.Broker = w.broker
-	svc, err := New(o.service)
+	w.opts = o.service
+	w.start()
+	return w
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	svc, err := New(w.opts)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	w.svc = svc
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(w.t.Context())
 	w.cancel = cancel
 	go func() { w.done <- svc.Run(ctx) }()
-	return w
+}
+
+// restart ends the service and starts another with the same options: what it knows then, it has from its store.
+func (w *world) restart() {
+	w.t.Helper()
+	w.stop()
+	w.start()
+	w.accept()
 }
 
 // accept plays the server's part of the handshake on the next connection.
@@ -320,6 +335,83 @@ func item(id, json string) string {
 	return "<item" + id + "><json xmlns='urn:xmpp:json:0'>" + json + "</json></item>"
 }
 
+func ownerOf(verb string) string {
+	return "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'>" + verb + "</pubsub>"
+}
+
+const nodeConfig = "http://jabber.org/protocol/pubsub#node_config"
+
+// submitting is a form of fields "name=value", the name without pubsub#. "name=" is an empty value, "name" has none.
+func submitting(what string, fields ...string) string {
+	b := "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>" + what + "</value></field>"
+	for _, f := range fields {
+		name, value, has := strings.Cut(f, "=")
+		b += "<field var='pubsub#" + name + "'>"
+		if has {
+			b += "<value>" + value + "</value>"
+		}
+		b += "</field>"
+	}
+	return b + "</x>"
+}
+
+func creating(node string, fields ...string) string {
+	b := "<create node='" + node + "'/>"
+	if len(fields) > 0 {
+		b += "<configure>" + submitting(nodeConfig, fields...) + "</configure>"
+	}
+	return pubsubOf(b)
+}
+
+func configuring(node string, fields ...string) string {
+	return ownerOf("<configure node='" + node + "'>" + submitting(nodeConfig, fields...) + "</configure>")
+}
+
+// creates makes a node.
+func (p *server) creates(from, node string, fields ...string) {
+	p.t.Helper()
+	p.answers(from, "set", creating(node, fields...), result(from, ""))
+}
+
+func (p *server) configures(from, node string, fields ...string) {
+	p.t.Helper()
+	p.answers(from, "set", configuring(node, fields...), result(from, ""))
+}
+
+// settings checks some fields, "name=value", of a node's configuration.
+func (p *server) settings(from, node string, fields ...string) {
+	p.t.Helper()
+	got := p.ask(from, "get", ownerOf("<configure node='"+node+"'/>"))
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, "=")
+		_, rest, _ := strings.Cut(got, "<field var='pubsub#"+name+"'")
+		_, rest, _ = strings.Cut(rest, ">")
+		if !strings.HasPrefix(rest, "<value>"+value+"</value>") {
+			p.t.Errorf("%s is not %s in %s", name, value, got)
+		}
+	}
+}
+
+func affiliating(node string, entries ...string) string {
+	b := "<affiliations node='" + node + "'>"
+	for _, e := range entries {
+		jid, a, _ := strings.Cut(e, " ")
+		b += "<affiliation jid='" + jid + "' affiliation='" + a + "'/>"
+	}
+	return ownerOf(b + "</affiliations>")
+}
+
+// affiliates sets entries "jid affiliation".
+func (p *server) affiliates(from, node string, entries ...string) {
+	p.t.Helper()
+	p.answers(from, "set", affiliating(node, entries...), result(from, ""))
+}
+
+// told is an event of the node itself.
+func told(to, inside string) string {
+	return "<message type='headline' from='waft.localhost' to='" + to + "' id='E'><event xmlns='http://jabber.org/protocol/pubsub#event'>" + inside + "</event></message>"
+}
+
 func (p *server) subscribed(from, node, jid string) {
 	p.t.Helper()
 	p.answers(from, "set", pubsubOf("<subscribe node='"+node+"' jid='"+jid+"'/>"),
@@ -382,4 +474,22 @@ func (w *world) publish(channel, json string) {
 	if _, err := w.broker.Publish(w.t.Context(), principal("alice@localhost"), m, broker.PublishOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// authorizerWithoutManage is rules, but only alice manages.
+var authorizerWithoutManage = brokertest.AuthorizerFunc(func(ctx context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
+	if act == broker.ActManage && who.Subject != "alice@localhost" {
+		return broker.Errorf(broker.Forbidden, "%s may not manage %s", who.Subject, p)
+	}
+	return rules(ctx, who, act, p)
+})
+
+// authorizerFunc allows everything but what is closed.
+func authorizerFunc(closed func(broker.Pattern) bool) broker.Authorizer {
+	return brokertest.AuthorizerFunc(func(_ context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
+		if closed(p) {
+			return broker.Errorf(broker.Forbidden, "%s may not %s %s", who.Subject, act, p)
+		}
+		return nil
+	})
 }

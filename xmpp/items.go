@@ -16,7 +16,7 @@ import (
 // there is more than MaxPage or than one stanza holds, a <set/> says so.
 func (s *Service) items(ctx context.Context, r *request) error {
 	name := r.verb.Attr("node")
-	c, err := node(name)
+	c, err := channelOf(name)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,15 @@ func (s *Service) items(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	page, err := s.history(ctx, r.who, c, want)
+	l := s.nodes.get(c)
+	if err := l.mayRead(r.user); err != nil {
+		return err
+	}
+	conf := l.config()
+	if !conf.Persist {
+		return unsupported(pubsub.FeaturePersistentItems)
+	}
+	page, err := s.history(ctx, r.who, c, l, want)
 	if err != nil {
 		return err
 	}
@@ -41,7 +49,7 @@ func (s *Service) items(ctx context.Context, r *request) error {
 	}
 	r.out = append(r.out, "<pubsub xmlns='"+pubsub.NS+"'><items"...)
 	r.out = append(attr(r.out, "node", name), '>')
-	skipped, shown := s.appendItems(r, page.Messages, want.Newest)
+	skipped, shown := s.appendItems(r, page.Messages, conf.form(), want.Newest)
 	r.out = append(r.out, "</items>"...)
 	if set.asked || shown < len(page.Messages) || !page.Complete && !bounded {
 		r.out = windowOf(page, skipped, shown).append(r.out)
@@ -73,21 +81,12 @@ func (s *Service) narrow(want *broker.Range, items *component.Element, set limit
 	return bounded, nil
 }
 
-// history reads a node for who.
-func (s *Service) history(ctx context.Context, who broker.Principal, c broker.Channel, want broker.Range) (broker.Page, error) {
-	page, err := s.broker.History(ctx, who, c, want)
-	if err != nil && broker.KindOf(err) == broker.HistoryLost {
-		return page, errNoSuchPosition
-	}
-	return page, closedNode(err)
-}
-
 // roomForEnd is left in an answer for the <set/> and the end tags.
 const roomForEnd = 1 << 10
 
 // appendItems appends as many of the messages as the answer has room for, all together at one end: the newest, or the
 // oldest. It returns how many it left out before those, and how many they are.
-func (s *Service) appendItems(r *request, all []*broker.Message, newest bool) (skipped, shown int) {
+func (s *Service) appendItems(r *request, all []*broker.Message, as itemForm, newest bool) (skipped, shown int) {
 	room := s.opts.Link.MaxOutStanza - roomForEnd - len(r.out)
 	forms, largest := make([][]byte, len(all)), room
 	for n := range all {
@@ -95,7 +94,7 @@ func (s *Service) appendItems(r *request, all []*broker.Message, newest bool) (s
 		if newest {
 			i = len(all) - 1 - n
 		}
-		form, err := itemWithin(all[i], largest)
+		form, err := itemWithin(all[i], as, largest)
 		if err == nil { // else it is meant for other wires only
 			forms[i] = form
 		}

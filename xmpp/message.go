@@ -1,6 +1,8 @@
 package xmpp
 
 import (
+	"context"
+
 	"mellium.im/xmpp/stanza"
 
 	"waft/xmpp/component"
@@ -9,12 +11,12 @@ import (
 // message deals with what is sent to the service like a letter. An error may be a bounced event; a chat is told that
 // nobody reads here; everything else (headlines, events of other services, messages that were refused) is passed over
 // in silence, and so is an error, so that no two services talk for ever.
-func (s *Service) message(st *component.Stanza, out []byte) []byte {
+func (s *Service) message(ctx context.Context, st *component.Stanza, out []byte) []byte {
 	switch {
 	case st.Refused != component.NotRefused:
 		return out
 	case st.Type == "error":
-		s.bounced(st)
+		s.bounced(ctx, st)
 		return out
 	case st.Type == "headline" || st.Type == "groupchat":
 		return out
@@ -25,7 +27,7 @@ func (s *Service) message(st *component.Stanza, out []byte) []byte {
 // bounced looks at an event that came back (XEP-0060 §12.4). A subscription whose address is gone for good ends. One
 // of a user who is merely offline stays: servers bounce with service-unavailable then, whatever its type says. A full
 // JID that is not there will not come back.
-func (s *Service) bounced(st *component.Stanza) {
+func (s *Service) bounced(ctx context.Context, st *component.Stanza) {
 	if !st.FromOK || !s.sentEvent(st.ID, st.FromJID.String()) {
 		s.count.strayBounces.Add(1)
 		return
@@ -38,6 +40,6 @@ func (s *Service) bounced(st *component.Stanza) {
 		gone = has(stanza.ServiceUnavailable)
 	}
 	if gone {
-		s.count.ended.Add(uint64(s.audience.drop(st.FromJID.String())))
+		s.dropAll(ctx, st.FromJID.String())
 	}
 }

@@ -41,7 +41,11 @@ func (s *Service) notifyAll(ctx context.Context) error {
 // (XEP-0060 §6.1.6). It waits while the link is full or down, and goes on with the next recipient where it stopped. The
 // only error is ctx's.
 func (s *Service) notify(ctx context.Context, ev *event, d broker.Delivery) error {
-	item, err := d.Message.Encoded(itemForm{})
+	l := s.nodes.get(d.Message.Channel)
+	if l != nil && !l.Config.Notifications {
+		return nil
+	}
+	item, err := l.eventItem(d.Message)
 	if err != nil {
 		if !errors.Is(err, broker.ErrSkip) {
 			s.log.ErrorContext(ctx, "a message cannot be written as XML", slog.String("channel", string(d.Message.Channel)), slog.Any("error", err))
@@ -49,22 +53,24 @@ func (s *Service) notify(ctx context.Context, ev *event, d broker.Delivery) erro
 		s.count.skipped.Add(1)
 		return nil
 	}
-	ev.about(d.Message.Channel, item)
+	normal := l != nil && l.Config.NotificationType == typeNormal
+	ev.about(d.Message.Channel, item, normal)
+	guarded := !l.open()
 	var told map[string]bool // JIDs, if one may come twice
 	if d.Also != nil {
 		told = make(map[string]bool)
 	}
 	for _, sub := range s.audience.of(d) {
-		if told[sub.jid] {
+		if told[sub.jid] || guarded && l.mayRead(sub.user) != nil {
 			continue
 		}
-		sent, err := s.notifyOne(ctx, ev, sub)
+		sent, err := s.notifyOne(ctx, ev, sub, d.Message)
 		if errors.Is(err, component.ErrTooBig) {
 			// The subscriber learns that there is an item. The link would not survive the item itself.
 			s.count.naked.Add(1)
-			if item, err = d.Message.Encoded(nakedForm{}); err == nil {
-				ev.about(d.Message.Channel, item)
-				sent, err = s.notifyOne(ctx, ev, sub)
+			if item, err = d.Message.Encoded(naked); err == nil {
+				ev.about(d.Message.Channel, item, normal)
+				sent, err = s.notifyOne(ctx, ev, sub, d.Message)
 			}
 		}
 		if sent && told != nil {
@@ -77,21 +83,39 @@ func (s *Service) notify(ctx context.Context, ev *event, d broker.Delivery) erro
 	return nil
 }
 
-// notifyOne queues one event, unless the subscription is over.
-func (s *Service) notifyOne(ctx context.Context, ev *event, sub *subscription) (sent bool, err error) {
+// eventItem is what an event of the node says of a message; nil where a node only notifies.
+func (l *leaf) eventItem(m *broker.Message) ([]byte, error) {
+	switch {
+	case l == nil || m.Retracted:
+		return m.Encoded(itemForm(0))
+	case l.Config.bare():
+		return nil, nil
+	}
+	return m.Encoded(l.Config.eventForm())
+}
+
+// notifyOne queues one event, unless the subscription is over or began behind the message.
+func (s *Service) notifyOne(ctx context.Context, ev *event, sub *subscription, m *broker.Message) (sent bool, err error) {
 	ev.id = s.appendEventID(ev.id[:0], sub)
 	err = s.gate.try(ctx, true, func() error {
 		sub.mu.Lock()
 		defer sub.mu.Unlock()
-		if sub.over {
+		if sub.over || !m.Retracted && covers(sub.floor, m.Position) {
 			return nil
 		}
 		err := s.link.Send(ev.forSubscription(sub.to, sub.slash, ev.id)...)
-		sent = err == nil
+		if sent = err == nil; sent && !m.Retracted {
+			sub.seen = m.Position
+		}
 		return err
 	})
 	if sent {
 		s.count.events.Add(1)
 	}
 	return sent, err
+}
+
+// covers tells whether q is at p or before it, in one history. No position covers nothing.
+func covers(p, q broker.Position) bool {
+	return !p.IsZero() && p.Epoch == q.Epoch && q.Offset <= p.Offset
 }

@@ -36,6 +36,18 @@ type Options struct {
 	MaxSubscriptions      int // of one bare JID and its resources; default 1,000
 	MaxTotalSubscriptions int // of all together; default 100,000
 
+	// Store keeps what must outlast Run: nodes that somebody has made his own, and the subscriptions of bare JIDs. Several
+	// services may share it, each under its own domain. nil: a broker.MemoryStore of the service's own.
+	Store broker.Store
+
+	// Limits on nodes that somebody has made his own. Channels without an owner do not count.
+	MaxNodes        int // created by one bare JID; default 100
+	MaxTotalNodes   int // of all together; default 10,000
+	MaxAffiliations int // of one node, the owners included; default 1,000
+	MaxNodeItems    int // the most that max_items can be; default 10,000
+	MaxTitle        int // bytes of a node's title; default 256
+	MaxDescription  int // bytes of a node's description; default 2,048
+
 	MaxPage int // entries of one answer to disco#items or items; default 500. More are had by paging (XEP-0059)
 
 	// What may wait for a link that is down or slow. Beyond it the oldest messages give way and are counted.
@@ -67,6 +79,12 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxItems", &o.MaxItems, 100},
 		{"MaxSubscriptions", &o.MaxSubscriptions, 1_000},
 		{"MaxTotalSubscriptions", &o.MaxTotalSubscriptions, 100_000},
+		{"MaxNodes", &o.MaxNodes, 100},
+		{"MaxTotalNodes", &o.MaxTotalNodes, 10_000},
+		{"MaxAffiliations", &o.MaxAffiliations, 1_000},
+		{"MaxNodeItems", &o.MaxNodeItems, 10_000},
+		{"MaxTitle", &o.MaxTitle, 256},
+		{"MaxDescription", &o.MaxDescription, 2_048},
 		{"MaxPage", &o.MaxPage, 500},
 		{"QueueMessages", &o.QueueMessages, 100_000},
 		{"QueueBytes", &o.QueueBytes, 64 << 20},
@@ -80,6 +98,9 @@ func (o Options) withDefaults() (Options, error) {
 		if *f.n == 0 {
 			*f.n = f.def
 		}
+	}
+	if o.Store == nil {
+		o.Store = broker.NewMemoryStore()
 	}
 	if o.Link.MaxOutStanza == 0 {
 		o.Link.MaxOutStanza = 480 << 10 // the link's own default, which answers are measured by

@@ -1,11 +1,15 @@
 package xmpp
 
-import "waft/xmpp/component"
+import (
+	"context"
+
+	"waft/xmpp/component"
+)
 
 // presence answers what must be answered (RFC 6121 §3.1.3, §4.3) and nothing else, or two services would never stop.
 // The service is open to everybody and always available. A client's farewell ends what it subscribed to with its full
 // JID: nobody would be there to read it, and the resource may come back as somebody else.
-func (s *Service) presence(st *component.Stanza, out []byte) []byte {
+func (s *Service) presence(ctx context.Context, st *component.Stanza, out []byte) []byte {
 	if st.Refused != component.NotRefused {
 		return out
 	}
@@ -24,7 +28,7 @@ func (s *Service) presence(st *component.Stanza, out []byte) []byte {
 		}
 	case "unavailable":
 		if st.FromOK && st.FromJID.Resourcepart() != "" {
-			s.count.ended.Add(uint64(s.audience.drop(st.FromJID.String())))
+			s.dropAll(ctx, st.FromJID.String())
 		}
 	}
 	return out

@@ -44,7 +44,7 @@ func TestPublish_reaches_its_own_publisher_as_any_subscriber(t *testing.T) {
 	})
 }
 
-// Checklist 35: who published is the service's to say, and it does not yet.
+// Checklist 35.
 func TestPublish_ignores_a_forged_publisher(t *testing.T) {
 	dialogue(t, nil, func(w *world) {
 		w.subscribed(bob, "/chat/1", "bob@localhost")
@@ -88,7 +88,7 @@ func TestPublish_refuses(t *testing.T) {
 		{
 			"44 options", pubsubOf("<publish node='/chat/1'>" + one + "</publish><publish-options><x xmlns='jabber:x:data' type='submit'>" +
 				"<field var='FORM_TYPE'><value>f</value></field><field var='pubsub#access_model'><value>open</value></field></x></publish-options>"),
-			"cancel: feature-not-implemented + unsupported publish-options", "the service does not offer this part of publish-subscribe",
+			"modify: bad-request", `the form is of the type "f"; it must be http://jabber.org/protocol/pubsub#publish-options`,
 		},
 		{
 			"44 options before the verb", pubsubOf("<publish-options><x xmlns='jabber:x:data'><field var='a'/></x></publish-options><publish node='/chat/1'>" + one + "</publish>"),

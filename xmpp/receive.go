@@ -78,25 +78,31 @@ const maxKeptReply = 64 << 10
 
 // handle deals with one stanza and sends what there is to say. A panic costs that stanza only.
 func (s *Service) handle(ctx context.Context, st *component.Stanza, out []byte) (buffer []byte) {
+	answered := false
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.ErrorContext(ctx, "handling a stanza panicked", slog.String("kind", string(st.Kind)), slog.Any("panic", p),
 				slog.String("stack", string(debug.Stack())))
-			if isRequest(st) {
+			if isRequest(st) && !answered {
 				s.send(ctx, s.appendError(nil, st, errInternal))
 			}
 		}
 	}()
+	var after func(context.Context)
 	switch st.Kind {
 	case component.IQ:
-		out = s.iq(ctx, st, out)
+		out, after = s.iq(ctx, st, out)
 	case component.Message:
-		out = s.message(st, out)
+		out = s.message(ctx, st, out)
 	case component.Presence:
-		out = s.presence(st, out)
+		out = s.presence(ctx, st, out)
 	}
+	answered = true
 	if len(out) > 0 {
 		s.send(ctx, out)
+	}
+	if after != nil {
+		after(ctx)
 	}
 	if cap(out) > maxKeptReply {
 		return nil

@@ -34,14 +34,19 @@ func (s *Service) addressed(st *component.Stanza) string {
 // appendError appends the answer to st that says what was wrong with it.
 func (s *Service) appendError(b []byte, st *component.Stanza, e *stanzaError) []byte {
 	b = s.appendHead(b, st, string(st.Kind), "error")
-	b = append(append(append(b, "><error type='"...), e.typ...), "'><"...)
+	b = append(append(b, '>'), e.payload...)
+	b = append(append(append(b, "<error type='"...), e.typ...), "'><"...)
 	b = append(append(b, e.condition...), " xmlns='"+stanza.NSError+"'/>"...)
 	if e.text != "" {
 		b = append(b, "<text xmlns='"+stanza.NSError+"' xml:lang='en'>"...)
 		b = append(component.AppendText(b, e.text), "</text>"...)
 	}
+	app := e.other
 	if e.app != pubsub.CondNone {
-		b = append(append(b, '<'), e.app.String()...)
+		app = e.app.String()
+	}
+	if app != "" {
+		b = append(append(b, '<'), app...)
 		b = append(b, " xmlns='"+pubsub.NSErrors+"'"...)
 		if e.feature != "" {
 			b = append(append(append(b, " feature='"...), e.feature...), '\'')

@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"sync"
@@ -28,6 +29,8 @@ type Service struct {
 
 	gate     gate
 	audience *audience
+	nodes    *registry
+	shelf    *shelf
 	running  atomic.Bool
 	count    counters
 }
@@ -64,6 +67,8 @@ func New(o Options) (*Service, error) {
 		return nil, err
 	}
 	s.audience = newAudience(s.session, s.seed, o.MaxSubscriptions, o.MaxTotalSubscriptions)
+	s.nodes = newRegistry(o.Store, s.domain, o.MaxNodes, o.MaxTotalNodes)
+	s.shelf = newShelf(o.Store, s.domain)
 	return s, nil
 }
 
@@ -74,13 +79,19 @@ func (s *Service) JID() string { return s.domain }
 const drainTime = 5 * time.Second
 
 // Run serves until ctx ends and then returns nil: requests that wait are answered, new ones refused, the stream is
-// closed. When the broker ends the service's session instead, Run returns why. No goroutine is left behind. The
-// subscriptions last as long as Run does.
+// closed. When the broker ends the service's session instead, or the store cannot be read at the start, Run returns why.
+// No goroutine is left behind.
 func (s *Service) Run(ctx context.Context) error {
 	if !s.running.CompareAndSwap(false, true) {
 		return ErrRan
 	}
 	defer s.session.Close(nil)
+	if err := s.recall(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 
 	// Each stage outlives the one before it: requests are done before the link is, or nobody could be answered.
 	background := context.WithoutCancel(ctx)
@@ -111,4 +122,15 @@ func (s *Service) Run(ctx context.Context) error {
 	endLink()
 	rest.Wait()
 	return err
+}
+
+// recall reads what the store has kept, before anybody can ask for it: without its record a closed node would be open.
+func (s *Service) recall(ctx context.Context) error {
+	if err := s.nodes.load(ctx); err != nil {
+		return fmt.Errorf("xmpp: reading the nodes of %s: %w", s.domain, err)
+	}
+	if err := s.restore(ctx); err != nil {
+		return fmt.Errorf("xmpp: reading the subscriptions of %s: %w", s.domain, err)
+	}
+	return nil
 }

@@ -29,6 +29,7 @@ type Stats struct {
 	// Gauges.
 	Subscriptions int
 	Subscribers   int // bare JIDs
+	Nodes         int // that somebody has made his own
 	Patterns      int
 	Waiting       int // messages that wait for the link
 }
@@ -65,7 +66,7 @@ func (s *Service) Stats() Stats {
 		Requests: c.requests.Load(), TurnedAway: c.turnedAway.Load(), RepliesLost: c.repliesLost.Load(),
 		Published: c.published.Load(), Events: c.events.Load(), Naked: c.naked.Load(), Skipped: c.skipped.Load(),
 		Dropped: s.session.Dropped(), Bounces: c.bounces.Load(), StrayBounces: c.strayBounces.Load(), Ended: c.ended.Load(),
-		Waiting: s.session.Pending(), Refused: make(map[string]uint64),
+		Waiting: s.session.Pending(), Nodes: s.nodes.size(), Refused: make(map[string]uint64),
 	}
 	st.Subscriptions, st.Subscribers, st.Patterns = s.audience.size()
 	c.mu.Lock()

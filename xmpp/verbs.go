@@ -9,77 +9,92 @@ import (
 	"waft/xmpp/component"
 )
 
-// verbs are the requests of XEP-0060 that are offered.
+// verbs are the requests of XEP-0060 that are offered to everybody.
 var verbs = map[string]verb{
-	"publish":     {set: true, do: (*Service).publish},
-	"subscribe":   {set: true, do: (*Service).subscribe},
-	"unsubscribe": {set: true, do: (*Service).unsubscribe},
-	"items":       {do: (*Service).items},
+	"affiliations":  {get: (*Service).ownAffiliations},
+	"create":        {set: (*Service).create, beside: "configure"},
+	"items":         {get: (*Service).items},
+	"publish":       {set: (*Service).publish, beside: "publish-options"},
+	"retract":       {set: (*Service).retract},
+	"subscribe":     {set: (*Service).subscribe},
+	"subscriptions": {get: (*Service).ownSubscriptions},
+	"unsubscribe":   {set: (*Service).unsubscribe},
 }
 
-// Verbs that are not offered, and the feature that would have announced them.
-var (
-	notOffered = map[string]pubsub.Feature{
-		"create":        pubsub.FeatureCreateNodes,
-		"retract":       pubsub.FeatureDeleteItems,
-		"subscriptions": pubsub.FeatureRetrieveSubscriptions,
-		"affiliations":  pubsub.FeatureRetrieveAffiliations,
-		"options":       pubsub.FeatureSubscriptionOptions,
-		"default":       pubsub.FeatureSubscriptionOptions, // XEP-0060 §6.4: of subscriptions
-	}
-	notOfferedToOwners = map[string]pubsub.Feature{
-		"configure":     pubsub.FeatureConfigNode,
-		"default":       pubsub.FeatureRetrieveDefault,
-		"delete":        pubsub.FeatureDeleteNodes,
-		"purge":         pubsub.FeaturePurgeNodes,
-		"subscriptions": pubsub.FeatureManageSubscriptions,
-		"affiliations":  pubsub.FeatureModifyAffiliations,
-	}
-	// What may stand beside a verb, and would change its meaning if it were not refused.
-	companions = map[string]pubsub.Feature{
-		"options":         pubsub.FeatureSubscriptionOptions,
-		"configure":       pubsub.FeatureCreateAndConfigure,
-		"publish-options": pubsub.FeaturePublishOptions,
-	}
-)
+// ownerVerbs are those of the owners' namespace.
+var ownerVerbs = map[string]verb{
+	"affiliations":  {get: (*Service).affiliations, set: (*Service).setAffiliations},
+	"configure":     {get: (*Service).configuration, set: (*Service).configure},
+	"default":       {get: (*Service).defaults},
+	"delete":        {set: (*Service).delete},
+	"purge":         {set: (*Service).purge},
+	"subscriptions": {get: (*Service).subscriptions, set: (*Service).setSubscriptions},
+}
+
+// notOffered are the verbs that are not, and the feature that would have announced them.
+var notOffered = map[string]pubsub.Feature{
+	"options": pubsub.FeatureSubscriptionOptions,
+	"default": pubsub.FeatureSubscriptionOptions, // XEP-0060 §6.4: of subscriptions
+}
+
+// companions may stand beside a verb, and would change its meaning if they were passed over where they are not expected.
+var companions = map[string]pubsub.Feature{
+	"options":         pubsub.FeatureSubscriptionOptions,
+	"configure":       pubsub.FeatureCreateAndConfigure,
+	"publish-options": pubsub.FeaturePublishOptions,
+}
 
 // pubsub does the one verb in <pubsub/>.
 func (s *Service) pubsub(ctx context.Context, r *request) error {
+	return s.doVerb(ctx, r, verbs, notOffered)
+}
+
+// pubsubOwner does the one verb of an owner.
+func (s *Service) pubsubOwner(ctx context.Context, r *request) error {
+	return s.doVerb(ctx, r, ownerVerbs, nil)
+}
+
+func (s *Service) doVerb(ctx context.Context, r *request, offered map[string]verb, refused map[string]pubsub.Feature) error {
 	if r.payload.Name.Local != "pubsub" || len(r.payload.Children) == 0 {
 		return errNoVerb
 	}
-	at := slices.IndexFunc(r.payload.Children, func(c *component.Element) bool { return c.Name.Space == pubsub.NS })
+	space := r.payload.Name.Space
+	at := slices.IndexFunc(r.payload.Children, func(c *component.Element) bool { return c.Name.Space == space })
 	if at < 0 {
 		return errUnknownVerb
 	}
 	r.verb = r.payload.Children[at]
-	if f, ok := notOffered[r.verb.Name.Local]; ok {
+	if f, ok := refused[r.verb.Name.Local]; ok {
 		return unsupported(f)
 	}
-	v, ok := verbs[r.verb.Name.Local]
-	switch {
-	case !ok:
+	v, ok := offered[r.verb.Name.Local]
+	if !ok {
 		return errUnknownVerb
-	case v.set != (r.Type == "set"):
-		return errWrongType
 	}
+	do, err := v.handler(r.Type)
+	if err != nil {
+		return err
+	}
+	found := false
 	for i, c := range r.payload.Children {
-		if i != at {
+		switch {
+		case i == at || c.Name.Space != space: // what is of another namespace (a result set's limits) is for the verb to look at
+		case c.Name.Local == v.beside && !found:
+			found = true
+		default:
 			if err := companion(c); err != nil {
 				return err
 			}
 		}
 	}
-	return v.do(s, ctx, r)
+	return do(s, ctx, r)
 }
 
-// companion judges what stands beside the verb: nothing is done when something else was asked for as well. What is of
-// another namespace (a result set's limits) is for the verb to look at.
+// companion judges what stands beside a verb that does not expect it: nothing is done when something else was asked for
+// as well.
 func companion(c *component.Element) error {
 	f, known := companions[c.Name.Local]
 	switch {
-	case c.Name.Space != pubsub.NS:
-		return nil
 	case !known:
 		return errTwoVerbs
 	case asks(c):
@@ -101,17 +116,4 @@ func asks(options *component.Element) bool {
 		}
 	}
 	return false
-}
-
-const nsForm = "jabber:x:data" // XEP-0004
-
-// pubsubOwner answers what owners of nodes ask. There are none yet.
-func (s *Service) pubsubOwner(r *request) error {
-	if r.payload.Name.Local != "pubsub" || len(r.payload.Children) == 0 {
-		return errNoVerb
-	}
-	if f, ok := notOfferedToOwners[r.payload.Children[0].Name.Local]; ok {
-		return unsupported(f)
-	}
-	return errUnknownVerb
 }

@@ -65,8 +65,9 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if t.bayeux, err = bayeux.New(r.Bayeux.options(t.broker, t.verifier, s.outbox, logger, dir)); err != nil {
 		return err
 	}
+	store := broker.NewMemoryStore() // as lasting as the engine is
 	for i := range r.XMPP {
-		l, err := newXMPPLink(&r.XMPP[i], t.broker, logger, env, dir)
+		l, err := newXMPPLink(&r.XMPP[i], t.broker, store, logger, env, dir)
 		if err != nil {
 			return err
 		}
@@ -75,7 +76,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	return nil
 }
 
-func newXMPPLink(x *xmppSettings, b *broker.Broker, logger *slog.Logger, env environment, dir string) (*xmppLink, error) {
+func newXMPPLink(x *xmppSettings, b *broker.Broker, store broker.Store, logger *slog.Logger, env environment, dir string) (*xmppLink, error) {
 	users, err := x.users()
 	if err != nil {
 		return nil, err
@@ -84,7 +85,7 @@ func newXMPPLink(x *xmppSettings, b *broker.Broker, logger *slog.Logger, env env
 	if err != nil {
 		return nil, err
 	}
-	service, err := xmpp.New(x.options(b, users.Principal, key, logger))
+	service, err := xmpp.New(x.options(b, store, users.Principal, key, logger))
 	return &xmppLink{x.Domain, service}, err
 }
 

@@ -25,6 +25,14 @@ type xmppSettings struct {
 	MaxTotalSubscriptions int `toml:"max_total_subscriptions"` // of all together; default 100000
 	MaxPage               int `toml:"max_page"`                // entries of one answer; default 500
 
+	// Limits on nodes that somebody has made his own.
+	MaxNodes        int `toml:"max_nodes"`        // created by one bare JID; default 100
+	MaxTotalNodes   int `toml:"max_total_nodes"`  // of all together; default 10000
+	MaxAffiliations int `toml:"max_affiliations"` // of one node; default 1000
+	MaxNodeItems    int `toml:"max_node_items"`   // the most that a node's max_items can be; default 10000
+	MaxTitle        int `toml:"max_title"`        // bytes of a node's title; default 256
+	MaxDescription  int `toml:"max_description"`  // bytes of its description; default 2048
+
 	// What may wait: messages for a link that is down or slow, and requests for a worker.
 	QueueMessages int `toml:"queue_messages"` // beyond it the oldest give way; default 100000
 	QueueBytes    int `toml:"queue_bytes"`    // bytes of them, likewise; default 67108864
@@ -65,6 +73,12 @@ func (x *xmppSettings) complete() {
 	fill(&x.MaxSubscriptions, 1_000)
 	fill(&x.MaxTotalSubscriptions, 100_000)
 	fill(&x.MaxPage, 500)
+	fill(&x.MaxNodes, 100)
+	fill(&x.MaxTotalNodes, 10_000)
+	fill(&x.MaxAffiliations, 1_000)
+	fill(&x.MaxNodeItems, 10_000)
+	fill(&x.MaxTitle, 256)
+	fill(&x.MaxDescription, 2_048)
 	fill(&x.QueueMessages, 100_000)
 	fill(&x.QueueBytes, 64<<20)
 	fill(&x.Workers, min(runtime.GOMAXPROCS(0), 8))
@@ -91,11 +105,13 @@ func (x *xmppSettings) complete() {
 }
 
 // options are those of the service.
-func (x *xmppSettings) options(to *broker.Broker, who func(bareJID string) broker.Principal, key secret, logger *slog.Logger) xmpp.Options {
+func (x *xmppSettings) options(to *broker.Broker, store broker.Store, who func(bareJID string) broker.Principal, key secret, logger *slog.Logger) xmpp.Options {
 	return xmpp.Options{
-		Broker: to, Principal: who, Link: x.link(key), Logger: logger, Version: versionText(),
+		Broker: to, Store: store, Principal: who, Link: x.link(key), Logger: logger, Version: versionText(),
 		MaxPayload: x.MaxPayload, MaxItems: x.MaxItems,
 		MaxSubscriptions: x.MaxSubscriptions, MaxTotalSubscriptions: x.MaxTotalSubscriptions, MaxPage: x.MaxPage,
+		MaxNodes: x.MaxNodes, MaxTotalNodes: x.MaxTotalNodes, MaxAffiliations: x.MaxAffiliations,
+		MaxNodeItems: x.MaxNodeItems, MaxTitle: x.MaxTitle, MaxDescription: x.MaxDescription,
 		QueueMessages: x.QueueMessages, QueueBytes: x.QueueBytes,
 		Workers: x.Workers, InboxSize: x.InboxSize, InboxBytes: x.InboxBytes,
 	}

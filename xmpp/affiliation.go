@@ -1,0 +1,99 @@
+package xmpp
+
+import "slices"
+
+// affiliation is what somebody, by bare JID, is to a node (XEP-0060 §4.1). Having none is not being in its list.
+type affiliation string
+
+const (
+	affNone        affiliation = "none"
+	affOutcast     affiliation = "outcast"
+	affMember      affiliation = "member"
+	affPublishOnly affiliation = "publish-only"
+	affPublisher   affiliation = "publisher"
+	affOwner       affiliation = "owner"
+)
+
+// affiliations are all of them.
+var affiliations = []affiliation{affNone, affOutcast, affMember, affPublishOnly, affPublisher, affOwner}
+
+func (a affiliation) known() bool { return slices.Contains(affiliations, a) }
+
+// affiliation is what the user of a bare JID is to the node. A channel that nobody claimed (nil) knows nobody.
+func (l *leaf) affiliation(user string) affiliation {
+	if l != nil && user != "" {
+		if a, ok := l.Affiliations[user]; ok {
+			return a
+		}
+	}
+	return affNone
+}
+
+// These are the further filter behind the rules: the broker's authorizer is asked in any case, and none of them makes
+// possible what it forbids.
+
+// mayRead says whether a user may subscribe to the node, read it and be notified.
+func (l *leaf) mayRead(user string) error {
+	if l == nil {
+		return nil
+	}
+	switch l.affiliation(user) {
+	case affOwner, affPublisher, affMember:
+		return nil
+	case affOutcast, affPublishOnly:
+		return errOutcast
+	case affNone:
+	}
+	if l.Config.AccessModel == accessOpen {
+		return nil
+	}
+	return errClosedNode
+}
+
+// open tells that everybody may read, so that nobody needs to be looked up.
+func (l *leaf) open() bool { return l == nil || l.Config.AccessModel == accessOpen && !l.shuts }
+
+// mayPublish says whether a user may publish; subscribed tells whether he has a subscription to the node.
+func (l *leaf) mayPublish(user string, subscribed func() bool) error {
+	if l == nil {
+		return nil
+	}
+	switch l.affiliation(user) {
+	case affOwner, affPublisher, affPublishOnly:
+		return nil
+	case affOutcast:
+		return errNotPublisher
+	case affMember, affNone:
+	}
+	switch l.Config.PublishModel {
+	case publishOpen:
+		return nil
+	case publishSubscribers:
+		if subscribed() {
+			return nil
+		}
+	}
+	return errNotPublisher
+}
+
+// mayRemoveAny tells whether a user may remove items that others have published. Everybody else may remove his own.
+func (l *leaf) mayRemoveAny(user string) bool {
+	a := l.affiliation(user)
+	return l == nil || a == affOwner || a == affPublisher
+}
+
+// visible tells whether a user may know of the node.
+func (l *leaf) visible(user string) bool {
+	a := l.affiliation(user)
+	return l.mayRead(user) == nil || a != affNone && a != affOutcast
+}
+
+// owners counts them.
+func (l *leaf) owners() (n int) {
+	for _, a := range l.Affiliations {
+		if a == affOwner {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,160 @@
+package xmpp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+
+	"mellium.im/xmpp/jid"
+
+	"waft/broker"
+)
+
+// shelf keeps the subscriptions of bare JIDs in the Store, a record for each. One of a full JID lasts as long as that
+// client is there, and is in memory only.
+type shelf struct {
+	// Static.
+	store  broker.Store
+	prefix string
+	seed   maphash.Seed
+
+	// locks are held, one by user, while his subscriptions change in memory and in the store, so that both end up alike
+	// whoever changes them: he or the owner of a node. Taken before any lock of the audience.
+	locks [64]sync.Mutex
+}
+
+// shelved is a subscription's record.
+type shelved struct {
+	Version int            `json:"v"`
+	JID     string         `json:"jid"`
+	Pattern broker.Pattern `json:"pattern"`
+	Slash   bool           `json:"slash,omitempty"`
+}
+
+const shelvedVersion = 1
+
+func newShelf(store broker.Store, domain string) *shelf {
+	return &shelf{store: store, prefix: "xmpp/" + domain + "/subscription/", seed: maphash.MakeSeed()}
+}
+
+// lock keeps others from changing a user's subscriptions until unlock is called.
+func (h *shelf) lock(user string) (unlock func()) {
+	mu := &h.locks[maphash.String(h.seed, user)%uint64(len(h.locks))]
+	mu.Lock()
+	return mu.Unlock
+}
+
+// key of a record. A bare JID has no space in it.
+func (h *shelf) key(jid string, p broker.Pattern) string { return h.prefix + jid + " " + string(p) }
+
+// keep writes a subscription, over what there was.
+func (h *shelf) keep(ctx context.Context, jid string, p broker.Pattern, slash bool) error {
+	value, err := json.Marshal(shelved{Version: shelvedVersion, JID: jid, Pattern: p, Slash: slash})
+	if err != nil {
+		return fmt.Errorf("xmpp: writing the record of a subscription: %w", err)
+	}
+	r := broker.Record{Key: h.key(jid, p), Value: value}
+	for try := 1; ; try++ {
+		_, err = h.store.Put(ctx, r)
+		if err == nil || broker.KindOf(err) != broker.Conflict || try == maxTries {
+			return err
+		}
+		old, err := h.store.Get(ctx, r.Key)
+		if err != nil && broker.KindOf(err) != broker.NotFound {
+			return err
+		}
+		r.Revision = old.Revision
+	}
+}
+
+// forget removes a subscription and tells whether there was one.
+func (h *shelf) forget(ctx context.Context, jid string, p broker.Pattern) (bool, error) {
+	err := h.store.Delete(ctx, h.key(jid, p))
+	if err != nil && broker.KindOf(err) == broker.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// restore brings back what was subscribed to when the service ran last, with the rights that its users have now. What the
+// rules or the limits do not allow any more waits in the store for a time when they do.
+func (s *Service) restore(ctx context.Context) error {
+	var all []shelved
+	err := s.shelf.store.Scan(ctx, s.shelf.prefix, func(r broker.Record) bool {
+		var sub shelved
+		if err := json.Unmarshal(r.Value, &sub); err != nil || sub.Version != shelvedVersion {
+			s.log.WarnContext(ctx, "the record of an XMPP subscription cannot be read", slog.String("key", r.Key), slog.Int("version", sub.Version), slog.Any("error", err))
+			return true
+		}
+		all = append(all, sub)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	refused := 0
+	for _, sub := range all {
+		j, err := jid.Parse(sub.JID)
+		if err == nil {
+			_, _, err = s.audience.subscribe(ctx, s.opts.Principal(j.Bare().String()), j, sub.Pattern, sub.Slash)
+		}
+		if err != nil {
+			refused++
+			s.log.DebugContext(ctx, "an XMPP subscription was not restored", slog.String("pattern", string(sub.Pattern)), slog.Any("error", err))
+		}
+	}
+	if refused > 0 {
+		s.log.WarnContext(ctx, "XMPP subscriptions were not restored: the rules or the limits do not allow them any more",
+			slog.Int("refused", refused), slog.Int("restored", len(all)-refused))
+	}
+	return ctx.Err()
+}
+
+// enlist makes j a subscriber of p, or spells an old subscription anew. fresh tells that it is new. Errors: the audience's,
+// the store's; then nothing has changed.
+func (s *Service) enlist(ctx context.Context, who broker.Principal, j jid.JID, p broker.Pattern, slash bool) (fresh *subscription, err error) {
+	defer s.shelf.lock(j.Bare().String())()
+	sub, changed, err := s.audience.subscribe(ctx, who, j, p, slash)
+	if err != nil {
+		return nil, err
+	}
+	if changed && j.Resourcepart() == "" {
+		if err := s.shelf.keep(ctx, j.String(), p, slash); err != nil {
+			if sub != nil {
+				s.audience.unsubscribe(j.String(), p)
+			}
+			return nil, err
+		}
+	}
+	return sub, nil
+}
+
+// delist ends a subscription and tells whether there was one. Errors: the store's; then nothing has changed.
+func (s *Service) delist(ctx context.Context, jid string, p broker.Pattern) (was bool, err error) {
+	defer s.shelf.lock(bare(jid))()
+	if jid == bare(jid) {
+		if was, err = s.shelf.forget(ctx, jid, p); err != nil {
+			return false, err
+		}
+	}
+	return s.audience.unsubscribe(jid, p) || was, nil
+}
+
+// dropAll ends all subscriptions of exactly this JID, whose address is gone. What the store does not let go comes back
+// when the service starts the next time, and bounces again.
+func (s *Service) dropAll(ctx context.Context, jid string) {
+	defer s.shelf.lock(bare(jid))()
+	ended := s.audience.drop(jid)
+	s.count.ended.Add(uint64(len(ended)))
+	if jid != bare(jid) {
+		return
+	}
+	for _, sub := range ended {
+		if _, err := s.shelf.forget(ctx, jid, sub.pattern); err != nil {
+			s.log.WarnContext(ctx, "the record of an ended XMPP subscription could not be removed", slog.Any("error", err))
+		}
+	}
+}
