@@ -90,13 +90,18 @@ type numbered struct{ n int }
 func (numbered) EncodeMessage(*Message) ([]byte, error) { return nil, nil }
 
 func TestMessage_a_form_is_made_once_among_concurrent_encoders(t *testing.T) {
-	for range 500 {
+	for range 5000 {
 		m := new(Message)
 		var forms [8]*form
 		var wg sync.WaitGroup
+		start := make(chan struct{}) // together, or they do not meet
 		for i := range forms {
-			wg.Go(func() { forms[i] = m.form(numbered{i % 4}) })
+			wg.Go(func() {
+				<-start
+				forms[i] = m.form(numbered{i % 4})
+			})
 		}
+		close(start)
 		wg.Wait()
 		for i, f := range forms {
 			if f != m.form(numbered{i % 4}) {

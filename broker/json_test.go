@@ -27,6 +27,18 @@ func TestCompactJSON_keeps_the_text(t *testing.T) {
 	}
 }
 
+func TestCompactJSON_does_not_count_brackets_in_strings(t *testing.T) {
+	for _, in := range []string{
+		`"` + strings.Repeat("[", 2*broker.MaxJSONDepth) + `"`,
+		`"\"` + strings.Repeat("[", 2*broker.MaxJSONDepth) + `"`,        // behind an escaped quote
+		`["\\",` + strings.Repeat(`"{",`, 2*broker.MaxJSONDepth) + `0]`, // behind an escaped backslash
+	} {
+		if got, err := broker.CompactJSON([]byte(in)); err != nil || string(got) != in {
+			t.Errorf("CompactJSON(%.20s…) = %.20s…, %v", in, got, err)
+		}
+	}
+}
+
 func TestCompactJSON_refuses_what_is_not_JSON(t *testing.T) {
 	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	if _, err := broker.CompactJSON([]byte(nested(broker.MaxJSONDepth))); err != nil {

@@ -64,7 +64,7 @@ func (x *Outbox) giveBack(sc *Scratch) {
 }
 
 // Attach makes nc a connection of the outbox, served from src. From now on nothing else may write to nc, and
-// Conn.Close is the only way to close it.
+// it is closed by Conn.Close and Conn.Finish only.
 func (x *Outbox) Attach(nc net.Conn, src Source) *Conn {
 	s := x.shards[int(x.next.Add(1))%len(x.shards)]
 	return &Conn{outbox: x, shard: s, nc: nc, src: src, fd: rawFD(nc)}

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// rawFD is the descriptor of a plain socket, or -1. The connection's lock keeps it valid: Conn.Close is the only way
-// to close the socket, and takes that lock.
+// rawFD is the descriptor of a plain socket, or -1. The connection's lock keeps it valid: only Conn closes the
+// socket, and takes that lock.
 func rawFD(nc net.Conn) int {
 	fd := -1
 	switch nc := nc.(type) {
