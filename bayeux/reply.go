@@ -11,6 +11,15 @@ type reply struct {
 	fault        fault
 	advice       string
 	types        string // of a handshake reply: the connection types; it also tells the version
+	ext          string // members of ext, without the braces: addExt
+}
+
+// addExt adds a member, as JSON with its name, to the reply's ext.
+func (r *reply) addExt(member string) {
+	if r.ext != "" {
+		r.ext += ","
+	}
+	r.ext += member
 }
 
 // JSON texts of channels.
@@ -59,6 +68,11 @@ func (r *reply) appendTo(b []byte) []byte {
 	if r.advice != "" {
 		b = append(b, `,"advice":`...)
 		b = append(b, r.advice...)
+	}
+	if r.ext != "" {
+		b = append(b, `,"ext":{`...)
+		b = append(b, r.ext...)
+		b = append(b, '}')
 	}
 	return append(b, '}')
 }
