@@ -21,6 +21,13 @@ type Options struct {
 	// Retention says how much history a channel has. nil keeps none. It is called for every publish, by many goroutines.
 	Retention func(Channel) Retention
 
+	// NoHistory tells whether some channels of a pattern keep no history whatever is published, and gives a pattern of those: a
+	// wildcard with such a gap cannot be replayed. nil: there is no gap if there is a Retention.
+	NoHistory func(p Pattern) (none Pattern, gap bool)
+
+	// MaxReplayChannels is how many channels one replay may have; 0 means 1,000. How many messages is up to the session's queue.
+	MaxReplayChannels int
+
 	MaxMessage  int // bytes of one message's texts (Message.Size less its overhead); 0 means 1,000,000
 	MaxSessions int // at a time; 0 means 100,000
 
@@ -57,13 +64,18 @@ func New(o Options) (*Broker, error) {
 	if o.Authorizer == nil {
 		return nil, Errorf(Invalid, "a broker needs an Authorizer: nothing is open by default")
 	}
-	if o.MaxMessage < 0 || o.MaxSessions < 0 {
+	if min(o.MaxMessage, o.MaxSessions, o.MaxReplayChannels) < 0 {
 		return nil, Errorf(Invalid, "a broker's limits must not be negative")
 	}
 	o.MaxMessage = cmp.Or(o.MaxMessage, 1_000_000)
 	o.MaxSessions = cmp.Or(o.MaxSessions, 100_000)
+	o.MaxReplayChannels = cmp.Or(o.MaxReplayChannels, 1_000)
 	if o.Engine == nil {
 		o.Engine = NewMemoryEngine(MemoryOptions{})
+	}
+	if o.NoHistory == nil {
+		none := o.Retention == nil
+		o.NoHistory = func(p Pattern) (Pattern, bool) { return p, none }
 	}
 	if o.Retention == nil {
 		o.Retention = func(Channel) Retention { return Retention{} }
@@ -90,6 +102,9 @@ func (b *Broker) Wheel() *Wheel { return b.wheel }
 func (b *Broker) May(ctx context.Context, who Principal, act Action, p Pattern) error {
 	return b.authorize(ctx, who, act, p)
 }
+
+// Keeps tells whether what is published to c is kept for a while: whether its positions are worth anything to a reader.
+func (b *Broker) Keeps(c Channel) bool { return b.opts.Retention(c).Size > 0 }
 
 func (b *Broker) authorize(ctx context.Context, who Principal, act Action, p Pattern) error {
 	if !who.Expires.IsZero() && !time.Now().Before(who.Expires) {

@@ -146,6 +146,8 @@ func TestBroker_asks_once_for_each_right(t *testing.T) {
 		}, []question{{broker.ActPublish, "/a/b"}}},
 		{"subscribe", subscribe("/a/**", broker.SubscribeOptions{}), []question{{broker.ActSubscribe, "/a/**"}}},
 		{"subscribe with history", subscribe("/a/b", broker.SubscribeOptions{Last: 1}), []question{{broker.ActSubscribe, "/a/b"}, {broker.ActRead, "/a/b"}}},
+		{"resume", subscribe("/a/b", broker.SubscribeOptions{Since: broker.Position{Epoch: 1, Offset: 1}, BestEffort: true}), []question{{broker.ActSubscribe, "/a/b"}, {broker.ActRead, "/a/b"}}},
+		{"replay a wildcard", subscribe("/a/*", broker.SubscribeOptions{Last: -1}), []question{{broker.ActSubscribe, "/a/*"}, {broker.ActRead, "/a/*"}}},
 		{"history", func() error { _, err := b.History(ctx, broker.Principal{}, "/a/b", broker.Range{}); return err }, []question{{broker.ActRead, "/a/b"}}},
 		{"remove", func() error { return b.Remove(ctx, broker.Principal{}, "/a/b", "x", true) }, []question{{broker.ActPublish, "/a/b"}}},
 	} {

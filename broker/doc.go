@@ -25,9 +25,16 @@
 //
 // # Replay
 //
-// Subscribing with Since or Last first enters the subscription into the index with a hold on it, then reads the history, then
-// queues history and held messages together, telling doubles by offset, and takes the hold off: one step under the
-// session's lock. Nothing can fall between history and live (replay.go).
+// A subscription can begin with what was published before: behind a position, with the newest few, or with all that is
+// kept; a wildcard likewise, and with a position for each of its channels. First it is entered into the index with a
+// hold on it; then the histories are read, of a wildcard those of every channel that has one; then what was read and what was
+// held are woven together by offset, channel by channel, queued, and the hold taken off: one step under the session's
+// lock. Nothing can fall between history and live, and a channel that begins meanwhile is in the hold from its first
+// message on. Several subscriptions made together share the hold: all or none (subscribe.go, readback.go, weave.go,
+// replay.go). A session has one replay at a time. It asks for ActRead, for positions too: they are text that can be made up.
+//
+// A replay that would be incomplete is refused: HistoryLost names the channel, and a wildcard over channels whose rules
+// keep no history is Invalid. What a session cannot queue, or has more than Options.MaxReplayChannels, is TooLarge.
 //
 // # Locks
 //
@@ -37,7 +44,7 @@
 //
 // # Further files
 //
-// channel.go and pattern.go are the grammar of names and the algebra of patterns; position.go places in a history;
+// channel.go and pattern.go are the grammar of names and the algebra of patterns; position.go and number.go places in a history, as text and as a number;
 // principal.go who asks and who answers; errors.go the closed set of kinds; json.go the check of payloads; wheel.go
 // the shared timers; stats.go counts, events and the names of losses; memorylog.go one channel of the memory engine;
 // memorystore.go small records. brokertest holds the suite that every Engine must pass, and outbox takes sessions to sockets.

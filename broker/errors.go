@@ -55,9 +55,10 @@ func (k Kind) String() string {
 // attempted, what was wrong. It holds no secret, so that an adapter may put it on the wire for every kind but
 // Internal. Err is the cause, for the log.
 type Error struct {
-	Kind Kind
-	Text string
-	Err  error
+	Kind  Kind
+	Text  string
+	Err   error
+	About Pattern // the channel or pattern at fault, where the operation was about several; else ""
 }
 
 // Errorf makes an Error of kind; a %w in format becomes its cause.
@@ -80,6 +81,14 @@ func KindOf(err error) Kind {
 		return Unavailable
 	}
 	return Internal
+}
+
+// AboutOf is the channel or pattern at fault, if err tells it.
+func AboutOf(err error) (p Pattern, ok bool) {
+	if e, found := errors.AsType[*Error](err); found && e.About != "" {
+		return e.About, true
+	}
+	return "", false
 }
 
 // TextOf is the sentence of err that a stranger may read. Whatever is Internal reads "internal error".

@@ -172,12 +172,20 @@ func (e *MemoryEngine) Channels(_ context.Context, p Pattern, after Channel, lim
 			}
 		}
 		s.mu.Unlock()
+		if limit > 0 && len(found) > 2*limit+memoryShards {
+			found = firstChannels(found, limit) // what is not wanted need not wait for the end
+		}
 	}
-	slices.SortFunc(found, func(a, b ChannelInfo) int { return cmp.Compare(a.Channel, b.Channel) })
-	if limit > 0 && len(found) > limit {
-		found = found[:limit]
+	return firstChannels(found, limit), nil
+}
+
+// firstChannels sorts by name and cuts; limit 0: nothing.
+func firstChannels(list []ChannelInfo, limit int) []ChannelInfo {
+	slices.SortFunc(list, func(a, b ChannelInfo) int { return cmp.Compare(a.Channel, b.Channel) })
+	if limit > 0 && len(list) > limit {
+		list = list[:limit]
 	}
-	return found, nil
+	return list
 }
 
 // Stats implements Engine.

@@ -1,112 +1,155 @@
 package broker
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
-// hold keeps the live messages of a subscription back while its history is read. The subscription is already in the
+// hold keeps the live messages of subscriptions back while their history is read. The subscriptions are already in the
 // index, so nothing can slip between reading and going live; what both the history and the hold have is told apart
-// by offset. Guarded by session.mu.
+// by offset. A session has one at a time. Guarded by session.mu.
 type hold struct {
 	deliveries []Delivery
 	bytes      int
-	overflowed bool
+	missed     map[Pattern]struct{} // the subscriptions for which there was more than fits; nil: none
 }
 
 func (h *hold) add(d Delivery, maxMessages, maxBytes int) {
 	if len(h.deliveries) >= maxMessages || h.bytes+d.Message.Size() > maxBytes && len(h.deliveries) > 0 {
-		h.overflowed = true
+		if h.missed == nil {
+			h.missed = map[Pattern]struct{}{}
+		}
+		for p := range d.Patterns() {
+			h.missed[p] = struct{}{}
+		}
 		return
 	}
 	h.deliveries = append(h.deliveries, d)
 	h.bytes += d.Message.Size()
 }
 
-// replay reads the history that o asks for and releases the hold behind it.
-func (s *Session) replay(ctx context.Context, sub *subscription, c Channel, o SubscribeOptions, result *Subscribed) error {
-	page, lost, err := s.readBack(ctx, c, o)
+// replay reads the histories that are asked for and releases the hold behind them. The error is a *BatchError.
+func (s *Session) replay(ctx context.Context, h *hold, wants []want, done []Subscribed) error {
+	readings, err := s.plan(ctx, wants)
 	if err == nil {
-		err = s.release(sub, page, result)
+		err = s.readBack(ctx, h, readings)
+	}
+	if err == nil {
+		err = s.release(h, wants, readings)
 	}
 	if err != nil {
 		return err
 	}
-	result.Recovered = !o.Since.IsZero() && !lost
+	for i, w := range wants {
+		if w.replays {
+			w.tell(&done[i], readings)
+		}
+	}
 	return nil
 }
 
-func (s *Session) readBack(ctx context.Context, c Channel, o SubscribeOptions) (page Page, lost bool, err error) {
-	r := Range{After: o.Since}
-	if o.Last > 0 {
-		r.Limit, r.Newest = o.Last, true
-	}
-	page, err = s.broker.engine.History(ctx, c, r)
-	if KindOf(err) == HistoryLost && err != nil && o.BestEffort {
-		page, err = s.broker.engine.History(ctx, c, Range{})
-		return page, true, err
-	}
-	return page, false, err
-}
-
-// release queues the page and then what was held, and makes the subscription live: one step for every reader.
-func (s *Session) release(sub *subscription, page Page, result *Subscribed) error {
+// release queues what was read and, woven into it, what was held, and makes the subscriptions live: one step for every
+// reader.
+func (s *Session) release(h *hold, wants []want, readings []*reading) error {
 	s.mu.Lock()
-	h := sub.hold
-	if s.ended != nil || s.subs[sub.pattern] != sub {
-		s.mu.Unlock()
-		return Errorf(Closed, "the subscription to %s ended during its replay", sub.pattern)
-	}
-	if h.overflowed {
-		s.mu.Unlock()
-		return Errorf(Unavailable, "more was published to %s during its replay than the session may queue; try again", sub.pattern)
-	}
-	replay := make([]Delivery, 0, len(page.Messages)+len(h.deliveries))
-	for _, m := range page.Messages {
-		replay = append(replay, Delivery{Message: m, Pattern: sub.pattern})
-	}
-	for _, d := range h.deliveries {
-		// A message up to page.Last was in the history when it was read: it is in the page, or was not asked for.
-		if d.Message.Retracted || d.Message.Position.Epoch != page.Last.Epoch || d.Message.Position.Offset > page.Last.Offset {
-			replay = append(replay, d)
+	for i, w := range wants {
+		if w.sub.hold == h && (s.ended != nil || s.subs[w.Pattern] != w.sub) {
+			s.mu.Unlock()
+			return &BatchError{i, Errorf(Closed, "the subscription to %s ended during its replay", w.Pattern)}
 		}
 	}
+	first := slices.IndexFunc(wants, func(w want) bool { return w.replays })
+	p := wants[first].Pattern
+	if h.missed != nil {
+		s.mu.Unlock()
+		return &BatchError{first, errMissed(p)}
+	}
+	replay := weave(readings, h.deliveries)
 	messages, bytes := s.queue.len()+len(replay), s.queue.bytes
 	for _, d := range replay {
 		bytes += d.Message.Size()
 	}
 	if len(replay) > 1 && (messages > s.opts.MaxMessages || bytes > s.opts.MaxBytes) {
 		s.mu.Unlock()
-		return Errorf(TooLarge, "the replay of %s has %d messages, more than the session may queue; read the history in pages",
-			sub.pattern, len(replay))
+		return &BatchError{first, s.errTooMuch(p)}
 	}
-	sub.hold = nil
 	edge := s.queue.len() == 0 && len(replay) > 0
 	for _, d := range replay {
 		s.queue.push(d)
 	}
+	s.goLive(h, wants)
 	s.arrive(edge)
 	s.mu.Unlock()
 	s.wake(edge)
-	result.Replayed, result.Position = len(page.Messages), page.Last
 	return nil
 }
 
-// unhold makes a subscription live again whose replay failed: its reader must not lose what was published meanwhile.
-func (s *Session) unhold(sub *subscription) {
+// goLive takes the hold off; mu is held.
+func (s *Session) goLive(h *hold, wants []want) {
+	for _, w := range wants {
+		if w.sub.hold == h {
+			w.sub.hold = nil
+		}
+	}
+	s.replaying = false
+}
+
+func errMissed(p Pattern) error {
+	return Errorf(Unavailable, "more was published to %s during its replay than the session may queue; try again", p)
+}
+
+func (s *Session) errTooMuch(p Pattern) error {
+	return Errorf(TooLarge, "the replay of %s is more than the session may queue (%d messages, %d bytes); read the history in pages",
+		p, s.opts.MaxMessages, s.opts.MaxBytes)
+}
+
+// abandon undoes a replay that failed: the new subscriptions end, and those the session had are live again and lose
+// nothing of what was published meanwhile.
+func (s *Session) abandon(h *hold, wants []want) {
+	for _, w := range wants {
+		if !w.already {
+			s.leave(w.Pattern, w.sub)
+		}
+	}
 	s.mu.Lock()
-	h := sub.hold
-	sub.hold = nil
-	if h == nil || s.ended != nil || s.subs[sub.pattern] != sub {
+	s.goLive(h, wants)
+	if s.ended != nil {
 		s.mu.Unlock()
 		return
 	}
-	edge := s.queue.len() == 0 && len(h.deliveries) > 0
+	var left Pattern
+	for p := range h.missed {
+		if s.subs[p] != nil {
+			left = p
+		}
+	}
+	edge := false
 	for _, d := range h.deliveries {
-		s.queue.push(d)
+		if d, ok := s.still(d); ok {
+			edge = edge || s.queue.len() == 0
+			s.queue.push(d)
+		}
 	}
 	s.arrive(edge)
 	s.mu.Unlock()
 	s.wake(edge)
-	if h.overflowed {
+	if left != "" {
 		s.broker.countLost(LostSlow, 1)
-		s.Close(Errorf(SlowConsumer, "the session was ended: more was published to %s during a replay than it may queue", sub.pattern))
+		s.Close(Errorf(SlowConsumer, "the session was ended: more was published to %s during a replay than it may queue", left))
 	}
+}
+
+// still is d for the subscriptions of it that are left; mu is held.
+func (s *Session) still(d Delivery) (Delivery, bool) {
+	left := Delivery{Message: d.Message}
+	for p := range d.Patterns() {
+		switch {
+		case s.subs[p] == nil:
+		case left.Pattern == "":
+			left.Pattern = p
+		default:
+			left.Also = append(left.Also, p)
+		}
+	}
+	return left, left.Pattern != ""
 }

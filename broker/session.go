@@ -89,6 +89,8 @@ type Session struct {
 	ended   error         // why, once it has
 	expiry  *Timer
 	lapse   *Timer
+
+	replaying bool // subscriptions of the session hold back what is live
 }
 
 // subscription is one session's interest in one pattern.

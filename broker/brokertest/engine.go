@@ -30,6 +30,7 @@ func RunEngine(t *testing.T, open func(t *testing.T) broker.Engine) {
 		"removing an item, told or not":                            testRemove,
 		"what was removed is not lost":                             testRemovedIsNotLost,
 		"channels are listed in order":                             testChannels,
+		"a channel is listed from its first delivery on":           testListing,
 		"history and deliveries meet without gap or repeat":        testSyncPoint,
 		"nothing happens after close":                              testClose,
 		"messages come back as they went in":                       testFidelity,
@@ -341,6 +342,54 @@ func testChannels(t *testing.T, h *harness) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("channels of %s after %q, at most %d: %q, want %q", c.pattern, c.after, c.limit, got, c.want)
 		}
+	}
+}
+
+// testListing lists while channels come into being: what a replay of a wildcard does not find must begin after it looked.
+func testListing(t *testing.T, h *harness) {
+	const publishers, each = 4, 30
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var wg sync.WaitGroup
+		for p := range publishers {
+			wg.Go(func() {
+				for i := range each {
+					h.publish(broker.Channel(fmt.Sprintf("/l/%d-%d", p, i)), "x", broker.Append{Keep: keep100})
+				}
+			})
+		}
+		wg.Wait()
+	}()
+	for listed := 0; listed < publishers*each; {
+		before := h.received()
+		list, err := h.engine.Channels(context.Background(), "/l/*", "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = len(list)
+		for _, m := range before {
+			if _, ok := slices.BinarySearchFunc(list, m.Channel, func(i broker.ChannelInfo, c broker.Channel) int { return strings.Compare(string(i.Channel), string(c)) }); !ok {
+				t.Fatalf("%s had a message and is not listed among %d", m.Channel, listed)
+			}
+		}
+	}
+	<-done
+	var paged []broker.Channel
+	for after := broker.Channel(""); ; after = paged[len(paged)-1] {
+		list, err := h.engine.Channels(context.Background(), "/l/*", after, 7)
+		if err != nil || len(list) > 7 {
+			t.Fatalf("%d channels, %v", len(list), err)
+		}
+		if len(list) == 0 {
+			break
+		}
+		for _, i := range list {
+			paged = append(paged, i.Channel)
+		}
+	}
+	if len(paged) != publishers*each || !slices.IsSorted(paged) {
+		t.Errorf("%d channels in pages, want %d in order", len(paged), publishers*each)
 	}
 }
 
