@@ -4,12 +4,9 @@ package interop
 
 import (
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,7 +99,7 @@ func (b *browsing) everything(t *testing.T, d *driver, transport string) {
 	}
 	d.command(t, map[string]any{"op": "disconnect"})
 	d.waitFor(t, "disconnected", 1)
-	if err := await("the end of the session", func() error { return b.gauge("waft_sessions", 0) }); err != nil {
+	if err := await("the end of the session", func() error { return b.waft.metric("waft_sessions", 0) }); err != nil {
 		t.Error(err)
 	}
 	if n := d.count("pageerror"); n > 0 {
@@ -206,10 +203,10 @@ func TestBrowser_other_pages_are_refused(t *testing.T) {
 					if d.waitFor(t, "ready", 1) == nil {
 						t.Error("the page is served")
 					}
-					if err := b.gauge(`waft_bayeux_handshakes_total`, 0); err != nil {
+					if err := b.waft.metric(`waft_bayeux_handshakes_total`, 0); err != nil {
 						t.Error(err)
 					}
-					if err := b.gauge(`waft_bayeux_refused_total{realm="default",reason="origin"}`, 0); err == nil {
+					if err := b.waft.metric(`waft_bayeux_refused_total{realm="default",reason="origin"}`, 0); err == nil {
 						t.Error("nothing was refused")
 					}
 				})
@@ -276,34 +273,9 @@ func (b *browsing) open(t *testing.T, client, transport, referrer string) *drive
 // nobodyListens fails while a client's connection is open.
 func (b *browsing) nobodyListens() error {
 	for _, name := range []string{"waft_bayeux_sockets", "waft_bayeux_streams"} {
-		if err := b.gauge(name, 0); err != nil {
+		if err := b.waft.metric(name, 0); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// gauge fails unless the metric, summed over its labels, has the value; one that is not there is zero.
-func (b *browsing) gauge(name string, want float64) error {
-	resp, err := http.Get(b.waft.admin + "/metrics")
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	sum := 0.0
-	for _, m := range regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(name)+`(?:\{.*\})? (\S+)$`).FindAllStringSubmatch(string(text), -1) {
-		n, err := strconv.ParseFloat(m[1], 64)
-		if err != nil {
-			return err
-		}
-		sum += n
-	}
-	if sum != want {
-		return fmt.Errorf("%s is %v, not %v", name, sum, want)
 	}
 	return nil
 }

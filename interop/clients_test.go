@@ -20,29 +20,20 @@ const (
 	longPolling = "long-polling"
 )
 
-// fayeJS and cometdJS are Bayeux clients; transport is one of the above.
+// fayeJS and cometdJS are Bayeux clients of the newest version; fleet_test.go has the others.
 func fayeJS(t *testing.T, w *waft, transport string) *driver {
 	t.Helper()
-	need(t, nodePeer)
-	return drive(t, "Faye JS over "+transport, node("faye", map[string]string{
-		"url": w.url + "/bayeux", "transport": transport,
-	}))
+	return bayeuxClient{library: "faye", transport: transport}.start(t, w.url)
 }
 
 func cometdJS(t *testing.T, w *waft, transport string) *driver {
 	t.Helper()
-	need(t, nodePeer)
-	return drive(t, "CometD JS over "+transport, node("cometd", map[string]string{
-		"url": w.url + "/bayeux", "transport": transport,
-	}))
+	return bayeuxClient{library: "cometd", transport: transport}.start(t, w.url)
 }
 
 func fayeRuby(t *testing.T, w *waft) *driver {
 	t.Helper()
-	need(t, rubyFaye)
-	return drive(t, "Faye Ruby", exec.Command(systemRuby, "drivers/ruby/faye.rb", object(map[string]string{
-		"url": w.url + "/bayeux",
-	})))
+	return bayeuxClient{library: fayeInRuby, transport: webSocket}.start(t, w.url)
 }
 
 // fanoutClient is one of Fanout's publishers: "fanoutpub", "pubcontrol" or

@@ -18,6 +18,7 @@ type relay struct {
 	mu    sync.Mutex
 	count int
 	open  map[net.Conn]bool
+	down  bool // whoever comes is shown the door
 }
 
 func startRelay(t *testing.T, target string) *relay {
@@ -35,9 +36,13 @@ func startRelay(t *testing.T, target string) *relay {
 			}
 			r.mu.Lock()
 			r.count++
-			r.open[conn] = true
+			if r.down {
+				_ = conn.Close()
+			} else {
+				r.open[conn] = true
+				go r.pass(conn)
+			}
 			r.mu.Unlock()
-			go r.pass(conn)
 		}
 	}()
 	return r
@@ -56,6 +61,20 @@ func (r *relay) cut() {
 	for conn := range r.open {
 		_ = conn.Close()
 	}
+}
+
+// interrupt ends all connections, and every new one until resume.
+func (r *relay) interrupt() {
+	r.mu.Lock()
+	r.down = true
+	r.mu.Unlock()
+	r.cut()
+}
+
+func (r *relay) resume() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.down = false
 }
 
 // pass copies both ways until either side ends.

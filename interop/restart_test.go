@@ -19,7 +19,7 @@ import (
 const mostHandshakes = 2
 
 func TestRestart_clients_and_links_come_back(t *testing.T) {
-	need(t, nodePeer, slixmppPeer, curlPeer)
+	need(t, nodePeer, rubyFaye, slixmppPeer, curlPeer)
 	for _, end := range []struct {
 		how string
 		end func(*process)
@@ -62,22 +62,29 @@ type audience struct {
 }
 
 const (
-	runChannel  = "/open/restart/run"  // where messages never cease
-	markChannel = "/open/restart/mark" // where the few are that everybody waits for
+	runChannel  = "/open/restart/run"      // where messages never cease
+	markChannel = "/open/restart/mark"     // where the few are that everybody waits for
+	wildChannel = "/open/restart/wild/one" // where some are for Bayeux clients, who subscribe to a pattern
 )
 
-var audienceChannels = []string{runChannel, markChannel}
+var (
+	audienceChannels = []string{runChannel, markChannel}
+	bayeuxChannels   = append(slices.Clone(audienceChannels), "/open/restart/wild/*")
+)
 
 func newAudience(t *testing.T, w *waft) *audience {
 	t.Helper()
 	a := &audience{w: w}
-	for _, transport := range []string{webSocket, longPolling} {
-		a.bayeux = append(a.bayeux, fayeJS(t, w, transport), cometdJS(t, w, transport))
+	for _, c := range present(t, w) {
+		a.bayeux = append(a.bayeux, c.start(t, w.url))
 	}
 	for _, l := range w.links {
 		a.xmpp = append(a.xmpp, slixmpp(t, l.xmppServer, "alice"))
 	}
-	for _, d := range a.all() {
+	for _, d := range a.bayeux {
+		d.subscribe(t, bayeuxChannels...)
+	}
+	for _, d := range a.xmpp {
 		d.subscribe(t, audienceChannels...)
 	}
 	for _, d := range a.all() {
@@ -95,6 +102,12 @@ func (a *audience) hears(t *testing.T, what string) {
 	curl(t, a.w, bare(markChannel), text)
 	for _, d := range a.all() {
 		if _, err := d.until(markChannel, text); err != nil {
+			t.Error(err)
+		}
+	}
+	curl(t, a.w, bare(wildChannel), text)
+	for _, d := range a.bayeux {
+		if _, err := d.until(wildChannel, text); err != nil {
 			t.Error(err)
 		}
 	}
@@ -144,7 +157,7 @@ func (a *audience) returns(t *testing.T, before map[*driver]int) {
 	t.Helper()
 	for _, d := range a.bayeux {
 		err := d.wait("its subscriptions after a new handshake", func() bool {
-			return d.seen["handshake"] > before[d] && len(d.channels) == len(audienceChannels)
+			return d.seen["handshake"] > before[d] && len(d.channels) == len(bayeuxChannels)
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,6 @@
-# Drives the Ruby client of Faye (Debian `ruby-faye`), unmodified, over
-# WebSocket. Commands and events are as in ../js/lines.mjs.
-# Options: url.
+# Drives the Ruby client of Faye (Debian `ruby-faye`), unmodified. Commands and
+# events are as in ../js/lines.mjs.
+# Options: url; transport, "websocket" or "long-polling".
 
 require 'eventmachine'
 require 'faye'
@@ -48,13 +48,49 @@ module Commands
 
   def subscribe(command)
     waiting = command['channels'].size
-    command['channels'].each do |channel|
-      subscription = CLIENT.subscribe(channel) do |value|
-        emit('message', channel: channel, value: value, place: Frames::PLACES[channel].shift)
-      end
+    listen = proc do |value|
+      channel = Watch.passing
+      emit('message', channel: channel, value: value, place: Frames::PLACES[channel].shift)
+    end
+    command['channels'].zip(CLIENT.subscribe(command['channels'], &listen)) do |channel, subscription|
+      SUBSCRIPTIONS[channel] = subscription
       subscription.callback { emit('ready') if (waiting -= 1).zero? }
       subscription.errback { |error| emit('failed', error: error.message) }
     end
+  end
+
+  # One after the other: over HTTP each is a request, and two at once may overtake.
+  # Only after subscribing: what Faye is given before the connection is there, it
+  # sends in an odd order.
+  def publish(command)
+    (@waiting ||= []) << command
+    publish_next if @waiting.size == 1
+  end
+
+  def publish_next
+    publication = send_out(@waiting.first)
+    publication.callback { @waiting.shift && @waiting.any? && publish_next }
+    publication.errback { @waiting.shift && @waiting.any? && publish_next }
+  end
+
+  # What is published in one turn goes into one request, over HTTP.
+  def batch(command)
+    command['messages'].each { |message| send_out(message) }
+  end
+
+  def send_out(message)
+    publication = CLIENT.publish(message['channel'], JSON.parse(message['text']))
+    publication.callback { emit('published') }
+    publication.errback { |error| emit('failed', error: "#{error.code}: #{error.message}", status: error.code) }
+    publication
+  end
+
+  def unsubscribe(command)
+    SUBSCRIPTIONS[command['channel']].cancel
+  end
+
+  def disconnect(_command)
+    CLIENT.disconnect
   end
 
   def unbind
@@ -62,13 +98,36 @@ module Commands
   end
 end
 
-EM.run do
-  CLIENT = Faye::Client.new(JSON.parse(ARGV.fetch(0)).fetch('url'))
-  CLIENT.add_extension(Class.new do
+# Faye's own hook for looking at messages as they pass.
+module Watch
+  class << self
+    attr_reader :passing
+
     def outgoing(message, pass)
+      emit('handshake') if message['channel'] == '/meta/handshake'
       emit('connect', transport: message['connectionType']) if message['channel'] == '/meta/connect'
       pass.call(message)
     end
-  end.new)
+
+    def incoming(message, pass)
+      @passing = message['channel']
+      if message['successful']
+        case message['channel']
+        when '/meta/subscribe' then emit('subscribed', channel: message['subscription'])
+        when '/meta/unsubscribe' then emit('unsubscribed')
+        when '/meta/disconnect' then emit('disconnected')
+        end
+      end
+      pass.call(message)
+    end
+  end
+end
+
+EM.run do
+  options = JSON.parse(ARGV.fetch(0))
+  SUBSCRIPTIONS = {}
+  CLIENT = Faye::Client.new(options.fetch('url'), retry: 2)
+  CLIENT.disable('websocket') if options['transport'] == 'long-polling'
+  CLIENT.add_extension(Watch)
   EM.attach($stdin, Commands)
 end
