@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"context"
+	"log/slog"
 
 	"mellium.im/xmpp/delay"
 	"mellium.im/xmpp/pubsub"
@@ -10,35 +11,57 @@ import (
 	"waft/xmpp/component"
 )
 
-// announce sends an event that is not about a message: of the node itself, or of somebody's subscription. what appends
-// what stands in <event/>, given the node as the subscriber spells it. It runs on the worker whose request it is about,
-// after the result has gone out, and waits while the link is full or down.
-func (s *Service) announce(ctx context.Context, name broker.Channel, l *leaf, to []*subscription, what func(b []byte, sub *subscription, node string) []byte) {
-	conf := l.config()
-	var b []byte
-	for _, sub := range to {
-		b = append(append(b[:0], "<message type='"...), conf.NotificationType...)
-		b = append(component.AppendAttr(append(b, "' from='"...), s.domain), "' to='"...)
+// announce has the announcer send an event that is not about a message: of the node itself, or of somebody's
+// subscription. what appends what stands in <event/>, given the node as the subscriber spells it.
+func (s *Service) announce(name broker.Channel, l *leaf, to []*subscription, what func(b []byte, sub *subscription, node string) []byte) {
+	head := "<message type='" + l.config().NotificationType
+	s.tell(to, func(b []byte, sub *subscription) []byte {
+		b = append(component.AppendAttr(append(append(b, head...), "' from='"...), s.domain), "' to='"...)
 		b = s.appendEventID(append(append(b, sub.to...), "' id='"...), sub)
 		b = what(append(b, "'><event xmlns='"+pubsub.NSEvent+"'>"...), sub, sub.node(string(name)))
-		b = append(b, "</event></message>"...)
-		if err := s.gate.try(ctx, true, func() error { return s.link.Send(b) }); err != nil && ctx.Err() != nil {
-			return
+		return append(b, "</event></message>"...)
+	})
+}
+
+// tell has the announcer send each of them the stanza that what appends.
+func (s *Service) tell(to []*subscription, what func(b []byte, sub *subscription) []byte) {
+	if len(to) == 0 {
+		return
+	}
+	ok := s.announcer.put(len(to), func(ctx context.Context) {
+		var b []byte
+		for _, sub := range to {
+			b = what(b[:0], sub)
+			if err := s.gate.try(ctx, true, func() error { return s.link.Send(b) }); err == nil {
+				s.count.events.Add(1)
+			} else {
+				s.count.unsaid.Add(1)
+			}
 		}
-		s.count.events.Add(1)
+	})
+	if !ok {
+		s.unsaid(len(to))
+	}
+}
+
+// unsaid counts announcements that nobody will have.
+func (s *Service) unsaid(n int) {
+	if n > 0 {
+		s.count.unsaid.Add(uint64(n))
+		s.log.Warn("XMPP users will not be told: too many announcements wait for the link, or it is ending", slog.Int("recipients", n))
 	}
 }
 
 // announceNode sends an event that has nothing in it but its name and the node's: "delete", "purge".
-func (s *Service) announceNode(ctx context.Context, c broker.Channel, l *leaf, to []*subscription, event string) {
-	s.announce(ctx, c, l, to, func(b []byte, _ *subscription, node string) []byte {
+func (s *Service) announceNode(c broker.Channel, l *leaf, to []*subscription, event string) {
+	s.announce(c, l, to, func(b []byte, _ *subscription, node string) []byte {
 		return append(attr(append(append(b, '<'), event...), "node", node), "/>"...)
 	})
 }
 
 // announceState tells a subscriber that somebody else has changed his subscription (XEP-0060 §8.8.4).
-func (s *Service) announceState(ctx context.Context, c broker.Channel, l *leaf, to []*subscription, state pubsub.SubType) {
-	s.announce(ctx, c, l, to, func(b []byte, sub *subscription, node string) []byte {
+func (s *Service) announceState(c broker.Channel, l *leaf, to []*subscription, state pubsub.SubType) {
+	s.announce(c, l, to, func(b []byte, sub *subscription, node string) []byte {
 		b = attr(attr(append(b, "<subscription"...), "node", node), "jid", sub.jid)
 		return append(attr(b, "subscription", state.String()), "/>"...)
 	})

@@ -16,6 +16,9 @@
 //	notifier                                                              broker
 //	link.Send ◀─ one event for each subscribed JID ◀─ Session.Receive ◀── the session: everything anybody subscribed to
 //
+//	announcer
+//	link.Send ◀─ what is no item: a node was deleted, a subscription ended, a new subscriber's last item ◀── workers
+//
 // To the broker the whole service is one session. Who among its users wants what is kept in the audience; the broker is
 // asked, with the subscriber's rights, for each subscription that is made.
 //
@@ -44,7 +47,8 @@
 //   - What one sender asks is done and answered in that order. Events and answers have no order between them.
 //   - The events of a channel come in the channel's order. One goes to each subscribed JID, which is not the same as to
 //     each user: a bare and a full JID are two.
-//   - A batch is published whole or not at all. The result waits for the engine, not for the notifier.
+//   - A batch is published whole or not at all. The result waits for the engine, not for the notifier; nor does an owner's
+//     wait for the announcer.
 //   - After the result of unsubscribe no event of that subscription follows. After that of subscribe none is missing;
 //     the first ones may be of messages that were published before, while the link was down or slow.
 //   - The JSON that went in comes out: only white space is removed, and U+FFFE and U+FFFF, which XML cannot carry, are
@@ -89,6 +93,7 @@
 //	retract.go     remove an item                            XEP-0060 §7.2
 //	owner.go       create, configure, delete, purge          XEP-0060 §8.1 to §8.5
 //	lists.go       subscriptions and affiliations            XEP-0060 §5.6, §5.7, §8.8, §8.9
+//	announcer.go   what waits to be announced
 //	announce.go    events of nodes and of subscriptions, and a new subscriber's last item
 //	payload.go     JSON in XML                               XEP-0335
 //	audience.go    who has subscribed to what
@@ -107,7 +112,7 @@
 //
 // Outermost first: one of shelf.locks (held while the store writes a subscription), audience.change (held while the
 // broker's session is asked), then audience.mu or subscription.mu, never both. registry.change (held while the store writes
-// a node) comes before registry.mu and has nothing to do with the others. Innermost: inbox.mu, gate.mu, counters.mu. While
+// a node) comes before registry.mu and has nothing to do with the others. Innermost: inbox.mu, gate.mu, announcer.mu, counters.mu. While
 // subscription.mu is held an event is queued on the link, which does not block. Only workers and the start of Run wait for the
 // store: neither the link's goroutine nor the notifier does.
 //

@@ -263,9 +263,9 @@ func (s *Service) setSubscriptions(ctx context.Context, r *request) error {
 			e.failed = true
 		}
 	}
-	tell := func(ctx context.Context) {
-		s.announceState(ctx, l.Channel, l, made, pubsub.SubSubscribed)
-		s.announceState(ctx, l.Channel, l, ended, pubsub.SubNone)
+	tell := func(context.Context) {
+		s.announceState(l.Channel, l, made, pubsub.SubSubscribed)
+		s.announceState(l.Channel, l, ended, pubsub.SubNone)
 	}
 	r.then(tell)
 	return partly(list, func(b []byte) []byte {

@@ -54,6 +54,8 @@ type Options struct {
 	QueueMessages int // default 100,000
 	QueueBytes    int // by broker.Message.Size; default 64 MiB
 
+	MaxAnnouncements int // recipients of announcements (a node was deleted…) that may wait for the link; default 100,000
+
 	// Requests wait for a worker each in its sender's order. One sender gets at most a quarter of a worker's inbox.
 	Workers    int // default GOMAXPROCS, at most 8
 	InboxSize  int // stanzas waiting for one worker; default 4,096
@@ -88,6 +90,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxPage", &o.MaxPage, 500},
 		{"QueueMessages", &o.QueueMessages, 100_000},
 		{"QueueBytes", &o.QueueBytes, 64 << 20},
+		{"MaxAnnouncements", &o.MaxAnnouncements, 100_000},
 		{"Workers", &o.Workers, min(runtime.GOMAXPROCS(0), 8)},
 		{"InboxSize", &o.InboxSize, 4_096},
 		{"InboxBytes", &o.InboxBytes, 16 << 20},

@@ -151,18 +151,18 @@ func (s *Service) configure(ctx context.Context, r *request) error {
 	}
 	s.evict(r, l)
 	if l.Config.NotifyConfig {
-		r.then(func(ctx context.Context) { s.announceConfig(ctx, l) })
+		r.then(func(context.Context) { s.announceConfig(l) })
 	}
 	return nil
 }
 
 // announceConfig tells subscribers of a new configuration; where payloads are not delivered, only that there is one.
-func (s *Service) announceConfig(ctx context.Context, l *leaf) {
+func (s *Service) announceConfig(l *leaf) {
 	var form []byte
 	if l.Config.Payloads {
 		form = appendForm(nil, "result", formNodeConfig, l.Config.fields(&s.opts))
 	}
-	s.announce(ctx, l.Channel, l, s.audience.to(broker.Pattern(l.Channel)), func(b []byte, _ *subscription, node string) []byte {
+	s.announce(l.Channel, l, s.audience.to(broker.Pattern(l.Channel)), func(b []byte, _ *subscription, node string) []byte {
 		b = append(attr(append(b, "<configuration"...), "node", node), '>')
 		return append(append(b, form...), "</configuration>"...)
 	})
@@ -201,7 +201,7 @@ func (s *Service) delete(ctx context.Context, r *request) error {
 		return err
 	}
 	if l.Config.NotifyDelete {
-		r.then(func(ctx context.Context) { s.announceNode(ctx, l.Channel, l, ended, "delete") })
+		r.then(func(context.Context) { s.announceNode(l.Channel, l, ended, "delete") })
 	}
 	return nil
 }
@@ -219,7 +219,7 @@ func (s *Service) purge(ctx context.Context, r *request) error {
 		return err
 	}
 	if l.Config.NotifyRetract {
-		r.then(func(ctx context.Context) { s.announceNode(ctx, l.Channel, l, s.reach(l), "purge") })
+		r.then(func(context.Context) { s.announceNode(l.Channel, l, s.reach(l), "purge") })
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func (s *Service) evict(r *request, l *leaf) {
 		if err != nil {
 			_ = s.toStanzaError(err) // logs it. They have no events all the same
 		}
-		s.announceState(ctx, l.Channel, l, ended, pubsub.SubNone)
+		s.announceState(l.Channel, l, ended, pubsub.SubNone)
 	})
 }
 

@@ -27,12 +27,13 @@ type Service struct {
 	inboxes []*inbox
 	seed    maphash.Seed // of the workers' choice, and of the marks in event ids
 
-	gate     gate
-	audience *audience
-	nodes    *registry
-	shelf    *shelf
-	running  atomic.Bool
-	count    counters
+	gate      gate
+	audience  *audience
+	nodes     *registry
+	shelf     *shelf
+	announcer *announcer
+	running   atomic.Bool
+	count     counters
 }
 
 // ErrRan is what Run returns when it was called before: a service is used up by one Run.
@@ -69,6 +70,7 @@ func New(o Options) (*Service, error) {
 	s.audience = newAudience(s.session, s.seed, o.MaxSubscriptions, o.MaxTotalSubscriptions)
 	s.nodes = newRegistry(o.Store, s.domain, o.MaxNodes, o.MaxTotalNodes)
 	s.shelf = newShelf(o.Store, s.domain)
+	s.announcer = newAnnouncer(o.MaxAnnouncements)
 	return s, nil
 }
 
@@ -104,6 +106,8 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, in := range s.inboxes {
 		workers.Go(func() { s.work(workCtx, in) })
 	}
+	announcing := make(chan int, 1)
+	rest.Go(func() { announcing <- s.announcer.run(workCtx) })
 	failed := make(chan error, 1)
 	rest.Go(func() { failed <- s.notifyAll(linkCtx) })
 	rest.Go(func() { _ = s.link.Run(linkCtx) })
@@ -118,6 +122,8 @@ func (s *Service) Run(ctx context.Context) error {
 		in.close()
 	}
 	workers.Wait()
+	s.announcer.close() // after the workers: what they did is to be told
+	s.unsaid(<-announcing)
 	late.Stop()
 	endLink()
 	rest.Wait()

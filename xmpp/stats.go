@@ -25,6 +25,7 @@ type Stats struct {
 	Bounces      uint64 // events that came back
 	StrayBounces uint64 // message errors that answer no event
 	Ended        uint64 // subscriptions ended by bounces and farewells
+	Unsaid       uint64 // announcements that were dropped, one for each recipient
 
 	// Gauges.
 	Subscriptions int
@@ -32,12 +33,13 @@ type Stats struct {
 	Nodes         int // that somebody has made his own
 	Patterns      int
 	Waiting       int // messages that wait for the link
+	Announcing    int // recipients of announcements that wait for it
 }
 
 // counters is updated from every goroutine.
 type counters struct {
 	requests, turnedAway, repliesLost, published, events, naked, skipped atomic.Uint64
-	bounces, strayBounces, ended                                         atomic.Uint64
+	bounces, strayBounces, ended, unsaid                                 atomic.Uint64
 	eventIDs                                                             atomic.Uint64 // the last one given
 
 	mu      sync.Mutex
@@ -66,6 +68,7 @@ func (s *Service) Stats() Stats {
 		Requests: c.requests.Load(), TurnedAway: c.turnedAway.Load(), RepliesLost: c.repliesLost.Load(),
 		Published: c.published.Load(), Events: c.events.Load(), Naked: c.naked.Load(), Skipped: c.skipped.Load(),
 		Dropped: s.session.Dropped(), Bounces: c.bounces.Load(), StrayBounces: c.strayBounces.Load(), Ended: c.ended.Load(),
+		Unsaid: c.unsaid.Load(), Announcing: s.announcer.size(),
 		Waiting: s.session.Pending(), Nodes: s.nodes.size(), Refused: make(map[string]uint64),
 	}
 	st.Subscriptions, st.Subscribers, st.Patterns = s.audience.size()

@@ -78,7 +78,7 @@ func (s *Service) welcome(ctx context.Context, r *request, c broker.Channel, jid
 		return err
 	}
 	if m := s.lastItem(ctx, r.who, c, l, fresh); m != nil {
-		r.then(func(ctx context.Context) { s.sendLast(ctx, l, fresh, m) })
+		r.then(func(context.Context) { s.announcer.put(1, func(ctx context.Context) { s.sendLast(ctx, l, fresh, m) }) })
 	}
 	return nil
 }

@@ -34,11 +34,12 @@ type xmppSettings struct {
 	MaxDescription  int `toml:"max_description"`  // bytes of its description; default 2048
 
 	// What may wait: messages for a link that is down or slow, and requests for a worker.
-	QueueMessages int `toml:"queue_messages"` // beyond it the oldest give way; default 100000
-	QueueBytes    int `toml:"queue_bytes"`    // bytes of them, likewise; default 67108864
-	Workers       int `toml:"workers"`        // default one for each core, at most 8
-	InboxSize     int `toml:"inbox_size"`     // requests that wait for one worker; default 4096
-	InboxBytes    int `toml:"inbox_bytes"`    // bytes of memory that they take, roughly; default 16777216
+	QueueMessages    int `toml:"queue_messages"`    // beyond it the oldest give way; default 100000
+	QueueBytes       int `toml:"queue_bytes"`       // bytes of them, likewise; default 67108864
+	MaxAnnouncements int `toml:"max_announcements"` // recipients of announcements that may wait; default 100000
+	Workers          int `toml:"workers"`           // default one for each core, at most 8
+	InboxSize        int `toml:"inbox_size"`        // requests that wait for one worker; default 4096
+	InboxBytes       int `toml:"inbox_bytes"`       // bytes of memory that they take, roughly; default 16777216
 
 	// Limits on one stanza from the server; beyond them it is answered with an error.
 	MaxStanza     int `toml:"max_stanza"`     // bytes; default 1048576
@@ -81,6 +82,7 @@ func (x *xmppSettings) complete() {
 	fill(&x.MaxDescription, 2_048)
 	fill(&x.QueueMessages, 100_000)
 	fill(&x.QueueBytes, 64<<20)
+	fill(&x.MaxAnnouncements, 100_000)
 	fill(&x.Workers, min(runtime.GOMAXPROCS(0), 8))
 	fill(&x.InboxSize, 4_096)
 	fill(&x.InboxBytes, 16<<20)
@@ -112,7 +114,7 @@ func (x *xmppSettings) options(to *broker.Broker, store broker.Store, who func(b
 		MaxSubscriptions: x.MaxSubscriptions, MaxTotalSubscriptions: x.MaxTotalSubscriptions, MaxPage: x.MaxPage,
 		MaxNodes: x.MaxNodes, MaxTotalNodes: x.MaxTotalNodes, MaxAffiliations: x.MaxAffiliations,
 		MaxNodeItems: x.MaxNodeItems, MaxTitle: x.MaxTitle, MaxDescription: x.MaxDescription,
-		QueueMessages: x.QueueMessages, QueueBytes: x.QueueBytes,
+		QueueMessages: x.QueueMessages, QueueBytes: x.QueueBytes, MaxAnnouncements: x.MaxAnnouncements,
 		Workers: x.Workers, InboxSize: x.InboxSize, InboxBytes: x.InboxBytes,
 	}
 }
