@@ -1,6 +1,10 @@
 package xmpp
 
-import "slices"
+import (
+	"slices"
+
+	"waft/broker"
+)
 
 // affiliation is what somebody, by bare JID, is to a node (XEP-0060 §4.1). Having none is not being in its list.
 type affiliation string
@@ -32,8 +36,9 @@ func (l *leaf) affiliation(user string) affiliation {
 // These are the further filter behind the rules: the broker's authorizer is asked in any case, and none of them makes
 // possible what it forbids.
 
-// mayRead says whether a user may subscribe to the node, read it and be notified.
-func (l *leaf) mayRead(user string) error {
+// mayRead says whether a user may subscribe to the node, read it and be notified. approved tells whether an owner has let
+// him subscribe; it is asked where that matters. errNotApproved is for those who may ask an owner.
+func (l *leaf) mayRead(user string, approved func() bool) error {
 	if l == nil {
 		return nil
 	}
@@ -44,10 +49,34 @@ func (l *leaf) mayRead(user string) error {
 		return errOutcast
 	case affNone:
 	}
-	if l.Config.AccessModel == accessOpen {
+	switch l.Config.AccessModel {
+	case accessOpen:
 		return nil
+	case accessAuthorize:
+		if approved() {
+			return nil
+		}
+		return errNotApproved
 	}
 	return errClosedNode
+}
+
+// byHimself is mayRead without what owners have said to anybody's request.
+func (l *leaf) byHimself(user string) error {
+	return l.mayRead(user, func() bool { return false })
+}
+
+// mayRead is the leaf's, with what owners have said: who has a subscription to the very node has been let in.
+func (s *Service) mayRead(l *leaf, user string) error {
+	return l.mayRead(user, func() bool { return s.audience.subscribed(user, broker.Pattern(l.Channel)) })
+}
+
+// bars tells whether a subscriber is not to have what comes from the node.
+func (s *Service) bars(l *leaf, sub *subscription) bool {
+	return l.mayRead(sub.user, func() bool {
+		p := broker.Pattern(l.Channel)
+		return sub.pattern == p || s.audience.subscribed(sub.user, p)
+	}) != nil
 }
 
 // open tells that everybody may read, so that nobody needs to be looked up.
@@ -84,8 +113,8 @@ func (l *leaf) mayRemoveAny(user string) bool {
 
 // visible tells whether a user may know of the node.
 func (l *leaf) visible(user string) bool {
-	a := l.affiliation(user)
-	return l.mayRead(user) == nil || a != affNone && a != affOutcast
+	a, err := l.affiliation(user), l.byHimself(user)
+	return err == nil || err == errNotApproved || a != affNone && a != affOutcast
 }
 
 // owners counts them.

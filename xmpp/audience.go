@@ -3,7 +3,9 @@ package xmpp
 import (
 	"context"
 	"hash/maphash"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"mellium.im/xmpp/jid"
@@ -26,8 +28,10 @@ type audience struct {
 
 	mu       sync.RWMutex // guards the rest; to write it takes change as well
 	patterns map[broker.Pattern]*listeners
-	users    map[string][]*subscription // by bare JID
-	count    int
+	pending  map[broker.Pattern]map[string]*subscription // those that wait for an owner's word, by JID
+	users    map[string][]*subscription                  // by bare JID, pending ones too
+	count    int                                         // likewise
+	waiting  int                                         // pending ones
 }
 
 // listeners are the subscriptions to one pattern.
@@ -45,6 +49,7 @@ type subscription struct {
 	pattern broker.Pattern
 	to      []byte // the jid, escaped
 	mark    uint64 // of the jid, in the ids of its events
+	pending bool   // an owner has not said yes. It has no events; when he does, another takes its place
 
 	mu    sync.Mutex // guards the rest. It is held while an event is queued, so that none follows after end
 	slash bool       // the subscriber writes channels with their leading slash
@@ -56,24 +61,41 @@ type subscription struct {
 func newAudience(session *broker.Session, seed maphash.Seed, perUser, total int) *audience {
 	return &audience{
 		session: session, seed: seed, perUser: perUser, total: total,
-		patterns: make(map[broker.Pattern]*listeners), users: make(map[string][]*subscription),
+		patterns: make(map[broker.Pattern]*listeners), pending: make(map[broker.Pattern]map[string]*subscription),
+		users: make(map[string][]*subscription),
 	}
 }
 
-// subscribe makes j a subscriber of p. The broker is asked each time, for it is the one who knows what j may do. fresh is
-// the subscription if it is new; changed tells that it is new or spelt anew. Errors: errTooMany, errTooManyInAll, the
-// broker's.
+// newSubscription makes one that nobody knows of yet.
+func newSubscription(seed maphash.Seed, name, user string, p broker.Pattern, slash bool) *subscription {
+	return &subscription{
+		jid: name, user: user, pattern: p, slash: slash, to: component.AppendAttr(nil, name), mark: maphash.String(seed, name),
+	}
+}
+
+// room tells whether a user may have one more subscription; change is held.
+func (a *audience) room(user string) error {
+	switch {
+	case len(a.users[user]) >= a.perUser:
+		return errTooMany
+	case a.count >= a.total:
+		return errTooManyInAll
+	}
+	return nil
+}
+
+// subscribe makes j a subscriber of p; a pending subscription gives way to that. The broker is asked each time, for it is
+// the one who knows what j may do. fresh is the subscription if it is new; changed tells that it is new or spelt anew.
+// Errors: errTooMany, errTooManyInAll, the broker's.
 func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JID, p broker.Pattern, slash bool) (fresh *subscription, changed bool, err error) {
 	a.change.Lock()
 	defer a.change.Unlock()
 	name, user := j.String(), j.Bare().String()
-	old := a.find(name, p)
-	switch {
-	case old != nil:
-	case len(a.users[user]) >= a.perUser:
-		return nil, false, errTooMany
-	case a.count >= a.total:
-		return nil, false, errTooManyInAll
+	old, waits := a.find(name, p), a.pending[p][name]
+	if old == nil && waits == nil {
+		if err := a.room(user); err != nil {
+			return nil, false, err
+		}
 	}
 	if _, err := a.session.Subscribe(ctx, who, p, broker.SubscribeOptions{}); err != nil {
 		return nil, false, err
@@ -81,11 +103,47 @@ func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JI
 	if old != nil {
 		return nil, old.spell(slash), nil
 	}
-	fresh = &subscription{
-		jid: name, user: user, pattern: p, slash: slash, to: component.AppendAttr(nil, name), mark: maphash.String(a.seed, name),
+	if waits != nil {
+		a.end(waits)
 	}
-	a.add(user, fresh)
+	fresh = newSubscription(a.seed, name, user, p, slash)
+	a.add(fresh)
 	return fresh, true, nil
+}
+
+// petition makes a pending subscription of j to p, unless most of them wait already. Errors: errPending, errTooManyPending,
+// errTooMany, errTooManyInAll.
+func (a *audience) petition(j jid.JID, p broker.Pattern, slash bool, most int) (*subscription, error) {
+	a.change.Lock()
+	defer a.change.Unlock()
+	name, user := j.String(), j.Bare().String()
+	if a.pending[p][name] != nil {
+		return nil, errPending
+	}
+	if err := a.room(user); err != nil {
+		return nil, err
+	}
+	if len(a.pending[p]) >= most {
+		return nil, errTooManyPending
+	}
+	sub := newSubscription(a.seed, name, user, p, slash)
+	sub.pending = true
+	a.add(sub)
+	return sub, nil
+}
+
+// waits gives the pending subscription of a JID, or nil.
+func (a *audience) waits(jid string, p broker.Pattern) *subscription {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.pending[p][jid]
+}
+
+// petitions gives the pending subscriptions to a node, by JID.
+func (a *audience) petitions(p broker.Pattern) []*subscription {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(a.pending[p]), func(x, y *subscription) int { return strings.Compare(x.jid, y.jid) })
 }
 
 // find looks up a subscription; change is held.
@@ -96,9 +154,19 @@ func (a *audience) find(jid string, p broker.Pattern) *subscription {
 	return nil
 }
 
-func (a *audience) add(user string, sub *subscription) {
+func (a *audience) add(sub *subscription) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.users[sub.user] = append(a.users[sub.user], sub)
+	a.count++
+	if sub.pending {
+		a.waiting++
+		if a.pending[sub.pattern] == nil {
+			a.pending[sub.pattern] = make(map[string]*subscription)
+		}
+		a.pending[sub.pattern][sub.jid] = sub
+		return
+	}
 	l := a.patterns[sub.pattern]
 	if l == nil {
 		l = &listeners{byJID: make(map[string]*subscription)}
@@ -106,15 +174,16 @@ func (a *audience) add(user string, sub *subscription) {
 	}
 	l.byJID[sub.jid] = sub
 	l.list = append(l.list, sub) // beyond what anybody who holds the list sees
-	a.users[user] = append(a.users[user], sub)
-	a.count++
 }
 
-// unsubscribe ends a subscription and tells whether there was one.
+// unsubscribe ends a subscription, pending or not, and tells whether there was one.
 func (a *audience) unsubscribe(jid string, p broker.Pattern) bool {
 	a.change.Lock()
 	defer a.change.Unlock()
 	sub := a.find(jid, p)
+	if sub == nil {
+		sub = a.pending[p][jid]
+	}
 	if sub != nil {
 		a.end(sub)
 	}
@@ -154,6 +223,13 @@ func (a *audience) remove(sub *subscription) (last bool) {
 		a.users[user] = others
 	}
 	a.count--
+	if sub.pending {
+		a.waiting--
+		if delete(a.pending[sub.pattern], sub.jid); len(a.pending[sub.pattern]) == 0 {
+			delete(a.pending, sub.pattern)
+		}
+		return false
+	}
 	l := a.patterns[sub.pattern]
 	delete(l.byJID, sub.jid)
 	if len(l.byJID) == 0 {
@@ -220,7 +296,7 @@ func (a *audience) byUser(user string) []*subscription {
 func (a *audience) subscribed(user string, p broker.Pattern) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return slices.ContainsFunc(a.users[user], func(sub *subscription) bool { return sub.pattern == p })
+	return slices.ContainsFunc(a.users[user], func(sub *subscription) bool { return sub.pattern == p && !sub.pending })
 }
 
 // to gives the living subscriptions to this very pattern, in the order they were made.
@@ -231,6 +307,13 @@ func (a *audience) to(p broker.Pattern) []*subscription {
 		return slices.Collect(l.living())
 	}
 	return nil
+}
+
+// petitioners is how many subscriptions are pending.
+func (a *audience) petitioners() int {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.waiting
 }
 
 // size is how many subscriptions, users and patterns there are.

@@ -35,6 +35,7 @@ type config struct {
 const (
 	accessOpen         = "open"
 	accessWhitelist    = "whitelist"
+	accessAuthorize    = "authorize"
 	publishOpen        = "open"
 	publishSubscribers = "subscribers"
 	publishPublishers  = "publishers"
@@ -81,7 +82,7 @@ var settings = []setting{
 		name: "type", typ: "text-single", label: "The namespace of the payloads",
 		get: func(*config, *Options) string { return nsJSON },
 	},
-	list("access_model", "Who may subscribe and read", func(c *config) *string { return &c.AccessModel }, accessOpen, accessWhitelist),
+	list("access_model", "Who may subscribe and read", func(c *config) *string { return &c.AccessModel }, accessOpen, accessWhitelist, accessAuthorize),
 	list("publish_model", "Who may publish", func(c *config) *string { return &c.PublishModel }, publishPublishers, publishSubscribers, publishOpen),
 	number("max_items", "Newest items that are shown, or max", func(c *config) *int { return &c.MaxItems }, func(o *Options) int { return o.MaxNodeItems }),
 	number("item_expire", "Seconds for which an item is shown, or max", func(c *config) *int { return &c.ItemExpire }, func(*Options) int { return mostSeconds }),

@@ -18,6 +18,7 @@ import (
 
 // pubsubFeatures are the parts of XEP-0060 that work.
 var pubsubFeatures = []pubsub.Feature{
+	pubsub.FeatureAccessAuthorize,
 	pubsub.FeatureAccessOpen,
 	pubsub.FeatureAccessWhitelist,
 	pubsub.FeatureAutoCreate,
@@ -203,7 +204,7 @@ func (s *Service) discoNodeItems(ctx context.Context, r *request, name string, s
 		return errNoNode
 	}
 	l := s.nodes.get(c)
-	if err := l.mayRead(r.user); err != nil {
+	if err := s.mayRead(l, r.user); err != nil {
 		return err
 	}
 	if conf := l.config(); !conf.Persist {

@@ -46,6 +46,7 @@ func TestDisco_info_of_the_service(t *testing.T) {
 			"<feature var='http://jabber.org/protocol/pubsub#rsm'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#multi-items'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#config-node-max'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#access-authorize'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#access-open'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#access-whitelist'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#auto-create'/>"+

@@ -56,6 +56,8 @@
 //   - XEP-0114 has no acknowledgements. While the link is down, messages wait in the session, bounded and counted, and
 //     go out when it is back; what had been given to the link when it died is lost or not, nobody can tell (the link
 //     counts what it had not written). So an event comes at most once. Reading the node's items closes the gap.
+//   - A subscription that waits for an owner's word has no events and opens nothing. The rules are asked when it is made and
+//     again when the owner says yes.
 //   - Nothing that users send is unbounded: inboxes by number, memory and sender, payloads, batches, pages,
 //     subscriptions by user and in all.
 //   - Nodes and the subscriptions of bare JIDs last as long as the Store. What is answered with a result has been stored.
@@ -93,6 +95,7 @@
 //	retract.go     remove an item                            XEP-0060 §7.2
 //	owner.go       create, configure, delete, purge          XEP-0060 §8.1 to §8.5
 //	lists.go       subscriptions and affiliations            XEP-0060 §5.6, §5.7, §8.8, §8.9
+//	approval.go    who asks the owners to let him in         XEP-0060 §8.6, §8.7
 //	announcer.go   what waits to be announced
 //	announce.go    events of nodes and of subscriptions, and a new subscriber's last item
 //	payload.go     JSON in XML                               XEP-0335
@@ -118,7 +121,7 @@
 //
 // # Deliberately not done
 //
-// The access models authorize, presence and roster, subscription options, ad-hoc commands, archives (XEP-0313): each is
+// The access models presence and roster, subscription options, ad-hoc commands, archives (XEP-0313): each is
 // refused by the name of its feature, or unknown. A subscription identifier (subid) is never given out. Several processes
 // may write the records of one domain without losing a change, but none learns of another's before it writes the same
 // record or starts anew. Presence is not asked for: events go to whoever subscribed, online or not, as headlines, which servers do

@@ -64,6 +64,8 @@ var (
 	errBadSetting        = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "the configuration is not acceptable"}
 	errAccessModel       = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, app: pubsub.CondUnsupportedAccessModel, text: "the access model is not supported"}
 	errNoForm            = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "there is no form with the configuration"}
+	errNoRequest         = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "there is no such request to subscribe, or it has been answered"}
+	errNoDecision        = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the form must say pubsub#node, pubsub#subscriber_jid and, as a boolean, pubsub#allow"}
 	errRedirect          = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "a deleted node cannot refer to another"}
 	errListEntry         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the list is empty, or something in it has no place there"}
 	errListTwice         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the list has a JID twice"}
@@ -91,6 +93,9 @@ var (
 	errOthersJID      = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "only your own subscription is yours to end"}
 	errTooMany        = &stanzaError{typ: stanza.Wait, condition: stanza.PolicyViolation, app: pubsub.CondTooManySubscriptions, text: "you have as many subscriptions as anybody may have"}
 	errTooManyInAll   = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, app: pubsub.CondTooManySubscriptions, text: "the service has as many subscriptions as it can have"}
+	errPending        = &stanzaError{typ: stanza.Auth, condition: stanza.NotAuthorized, app: pubsub.CondPendingSubscription, text: "an owner of the node has not answered your request yet"}
+	errNotApproved    = &stanzaError{typ: stanza.Auth, condition: stanza.NotAuthorized, app: pubsub.CondNotSubscribed, text: "the node is for those whom an owner has let subscribe"}
+	errTooManyPending = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, app: pubsub.CondTooManySubscriptions, text: "as many requests as can wait for the owners of the node do"}
 	errNotSubscribed  = &stanzaError{typ: stanza.Cancel, condition: stanza.UnexpectedRequest, app: pubsub.CondNotSubscribed, text: "there is no such subscription"}
 	errInvalidSubID   = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, app: pubsub.CondInvalidSubID, text: "subscriptions have no subid here"}
 	errBadMaxItems    = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "max_items is a number from 1 up"}

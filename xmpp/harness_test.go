@@ -436,7 +436,7 @@ func eventText(to, id, node, items string) string {
 }
 
 var (
-	eventIDs  = regexp.MustCompile(` id='[0-9a-z]+-[0-9a-z]+'><event`)
+	eventIDs  = regexp.MustCompile(` id='[0-9a-z]+-[0-9a-z]+'><(event|body)`)
 	assigned  = regexp.MustCompile(`id='[A-Z2-7]{26}'`)
 	anyEvent  = "E"
 	assignedI = "NEW"
@@ -448,7 +448,7 @@ func (p *server) gets(want ...string) {
 	p.t.Helper()
 	var got []string
 	for range want {
-		text := eventIDs.ReplaceAllString(p.stanza(), " id='"+anyEvent+"'><event")
+		text := eventIDs.ReplaceAllString(p.stanza(), " id='"+anyEvent+"'><$1")
 		got = append(got, assigned.ReplaceAllString(text, "id='"+assignedI+"'"))
 	}
 	slices.Sort(got)

@@ -33,10 +33,18 @@ func (s *Service) ownSubscriptions(ctx context.Context, r *request) error {
 			node = sub.node(string(sub.pattern))
 		}
 		r.out = attr(attr(append(r.out, "<subscription"...), "node", node), "jid", sub.jid)
-		r.out = append(attr(r.out, "subscription", pubsub.SubSubscribed.String()), "/>"...)
+		r.out = append(attr(r.out, "subscription", sub.state().String()), "/>"...)
 	}
 	r.out = append(r.out, "</subscriptions></pubsub>"...)
 	return nil
+}
+
+// state is what XEP-0060 §4.2 calls it.
+func (s *subscription) state() pubsub.SubType {
+	if s.pending {
+		return pubsub.SubPending
+	}
+	return pubsub.SubSubscribed
 }
 
 // ownAffiliations lists the nodes that the requester is something to (XEP-0060 §5.7).
@@ -80,8 +88,8 @@ func (s *Service) filter(ctx context.Context, r *request, name string) (broker.P
 }
 
 // affiliations lists who is what to a node (XEP-0060 §8.9.1).
-func (s *Service) affiliations(_ context.Context, r *request) error {
-	name, l, err := s.owned(r)
+func (s *Service) affiliations(ctx context.Context, r *request) error {
+	name, l, err := s.owned(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -142,7 +150,7 @@ func entries(list *component.Element, name string, asBare bool) ([]*entry, error
 // setAffiliations changes who is what to a node (XEP-0060 §8.9.2): what can be set is, the rest is listed in the error
 // with its old values. The last owner stays.
 func (s *Service) setAffiliations(ctx context.Context, r *request) error {
-	name, l, err := s.owned(r)
+	name, l, err := s.owned(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -207,16 +215,18 @@ func partly(list []*entry, failures func([]byte) []byte) error {
 	return &e
 }
 
-// subscriptions lists who has subscribed to a node (XEP-0060 §8.8.1); who has done so by a pattern is not among them.
-func (s *Service) subscriptions(_ context.Context, r *request) error {
-	name, l, err := s.owned(r)
+// subscriptions lists who has subscribed to a node or asks to (XEP-0060 §8.8.1, which would rather not have the latter
+// shown: but an owner can answer them by this list). Who has subscribed by a pattern is not among them.
+func (s *Service) subscriptions(ctx context.Context, r *request) error {
+	name, l, err := s.owned(ctx, r)
 	if err != nil {
 		return err
 	}
 	r.out = append(r.out, "<pubsub xmlns='"+pubsub.NSOwner+"'><subscriptions"...)
 	r.out = append(attr(r.out, "node", name), '>')
-	for _, sub := range s.audience.to(broker.Pattern(l.Channel)) {
-		r.out = appendSubscription(r.out, sub.jid, pubsub.SubSubscribed)
+	p := broker.Pattern(l.Channel)
+	for _, sub := range append(s.audience.to(p), s.audience.petitions(p)...) {
+		r.out = appendSubscription(r.out, sub.jid, sub.state())
 	}
 	r.out = append(r.out, "</subscriptions></pubsub>"...)
 	return nil
@@ -229,7 +239,7 @@ func appendSubscription(b []byte, jid string, state pubsub.SubType) []byte {
 // setSubscriptions makes others subscribers of a node or ends their subscriptions (XEP-0060 §8.8.2), and tells them. To
 // subscribe somebody who may not subscribe himself fails.
 func (s *Service) setSubscriptions(ctx context.Context, r *request) error {
-	name, l, err := s.owned(r)
+	name, l, err := s.owned(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -244,8 +254,11 @@ func (s *Service) setSubscriptions(ctx context.Context, r *request) error {
 		switch {
 		case !e.ok:
 			e.failed = true
+		case e.value == pubsub.SubPending.String():
+			e.failed = s.audience.waits(e.jid.String(), p) == nil
 		case e.value == pubsub.SubSubscribed.String():
-			if e.failed = l.mayRead(user) != nil; e.failed {
+			if err := l.byHimself(user); err != nil && err != errNotApproved {
+				e.failed = true
 				continue
 			}
 			if slices.ContainsFunc(s.audience.to(p), func(sub *subscription) bool { return sub.jid == e.jid.String() }) {
@@ -273,6 +286,9 @@ func (s *Service) setSubscriptions(ctx context.Context, r *request) error {
 		for _, e := range list {
 			if e.failed {
 				state := pubsub.SubNone
+				if s.audience.waits(e.jid.String(), p) != nil {
+					state = pubsub.SubPending
+				}
 				if slices.ContainsFunc(s.audience.to(p), func(sub *subscription) bool { return sub.jid == e.jid.String() }) {
 					state = pubsub.SubSubscribed
 				}

@@ -8,8 +8,8 @@ import (
 	"waft/xmpp/component"
 )
 
-// message deals with what is sent to the service like a letter. An error may be a bounced event; a chat is told that
-// nobody reads here; everything else (headlines, events of other services, messages that were refused) is passed over
+// message deals with what is sent to the service like a letter. An error may be a bounced event; an owner may answer a request to subscribe; a chat
+// is told that nobody reads here; everything else (headlines, events of other services, messages that were refused) is passed over
 // in silence, and so is an error, so that no two services talk for ever.
 func (s *Service) message(ctx context.Context, st *component.Stanza, out []byte) []byte {
 	switch {
@@ -20,6 +20,8 @@ func (s *Service) message(ctx context.Context, st *component.Stanza, out []byte)
 		return out
 	case st.Type == "headline" || st.Type == "groupchat":
 		return out
+	case authorizationIn(st) != nil:
+		return s.authorization(ctx, st, out)
 	}
 	return s.appendError(out, st, errNotAChat) // RFC 6121 §5.2.2: an unknown type is normal
 }

@@ -138,7 +138,7 @@ func TestPublish_options_configure_a_new_node(t *testing.T) {
 		one := item("7", "1")
 		for _, c := range []struct{ payload, shape, text string }{
 			{optioned("/b", one, "access_model=whitelist", "dance=1"), "cancel: conflict + precondition-not-met", `the service does not know the option "pubsub#dance"`},
-			{optioned("/b", one, "access_model=roster"), "cancel: conflict + precondition-not-met", `access_model cannot be "roster"; it is one of ["open" "whitelist"]`},
+			{optioned("/b", one, "access_model=roster"), "cancel: conflict + precondition-not-met", `access_model cannot be "roster"; it is one of ["open" "whitelist" "authorize"]`},
 			{optioned("/b", item("7", "x"), "access_model=whitelist"), "modify: bad-request + invalid-payload", "the JSON is wrong at byte 1: invalid character 'x' looking for beginning of value"},
 			{optioned("/news/1", one, "access_model=whitelist"), "auth: forbidden", "bob@localhost may not publish /news/1"},
 		} {
@@ -551,7 +551,7 @@ func TestStore_conflicts_are_tried_again(t *testing.T) {
 		}
 		w.answers(alice, "set", creating("/b"), refused(alice, "cancel: conflict", "the node exists"))
 		// A record of an earlier subscription gives way.
-		if err := w.svc.shelf.keep(t.Context(), "bob@localhost", "/a", true); err != nil {
+		if err := w.svc.shelf.keep(t.Context(), shelved{JID: "bob@localhost", Pattern: "/a", Slash: true}); err != nil {
 			t.Fatal(err)
 		}
 		w.subscribed(bob, "a", "bob@localhost")

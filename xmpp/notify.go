@@ -61,7 +61,7 @@ func (s *Service) notify(ctx context.Context, ev *event, d broker.Delivery) erro
 		told = make(map[string]bool)
 	}
 	for _, sub := range s.audience.of(d) {
-		if told[sub.jid] || guarded && l.mayRead(sub.user) != nil {
+		if told[sub.jid] || guarded && s.bars(l, sub) {
 			continue
 		}
 		sent, err := s.notifyOne(ctx, ev, sub, d.Message)

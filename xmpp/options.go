@@ -35,6 +35,7 @@ type Options struct {
 	// Limits on subscribing.
 	MaxSubscriptions      int // of one bare JID and its resources; default 1,000
 	MaxTotalSubscriptions int // of all together; default 100,000
+	MaxPending            int // that wait for the owners of one node; default 1,000. They count in the other two as well
 
 	// Store keeps what must outlast Run: nodes that somebody has made his own, and the subscriptions of bare JIDs. Several
 	// services may share it, each under its own domain. nil: a broker.MemoryStore of the service's own.
@@ -81,6 +82,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxItems", &o.MaxItems, 100},
 		{"MaxSubscriptions", &o.MaxSubscriptions, 1_000},
 		{"MaxTotalSubscriptions", &o.MaxTotalSubscriptions, 100_000},
+		{"MaxPending", &o.MaxPending, 1_000},
 		{"MaxNodes", &o.MaxNodes, 100},
 		{"MaxTotalNodes", &o.MaxTotalNodes, 10_000},
 		{"MaxAffiliations", &o.MaxAffiliations, 1_000},

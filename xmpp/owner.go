@@ -92,21 +92,28 @@ func (s *Service) free(ctx context.Context, r *request, c broker.Channel) error 
 	return nil
 }
 
-// owned finds the node of an owner's request. To who may not know of it, or when nobody owns it, it does not exist.
-func (s *Service) owned(r *request) (name string, l *leaf, err error) {
+// owned finds the node of an owner's request.
+func (s *Service) owned(ctx context.Context, r *request) (name string, l *leaf, err error) {
 	name = r.verb.Attr("node")
+	l, err = s.ownedBy(ctx, r.who, r.user, name)
+	return name, l, err
+}
+
+// ownedBy finds a node that a user owns. To who may not know of it, or when nobody owns it, it does not exist. Errors:
+// errNodeRequired, errNoNode, errNotOwner.
+func (s *Service) ownedBy(_ context.Context, _ broker.Principal, user, name string) (*leaf, error) {
 	c, err := channelOf(name)
 	if err != nil {
-		return name, nil, err
+		return nil, err
 	}
-	l = s.nodes.get(c)
+	l := s.nodes.get(c)
 	switch {
-	case l == nil || !l.visible(r.user) && l.affiliation(r.user) != affOutcast:
-		return name, nil, errNoNode
-	case l.affiliation(r.user) != affOwner:
-		return name, nil, errNotOwner
+	case l == nil || !l.visible(user) && l.affiliation(user) != affOutcast:
+		return nil, errNoNode
+	case l.affiliation(user) != affOwner:
+		return nil, errNotOwner
 	}
-	return name, l, nil
+	return l, nil
 }
 
 // change changes a node that the requester owns. The check is made again on what the store has: he may have lost it.
@@ -120,8 +127,8 @@ func (s *Service) change(ctx context.Context, r *request, c broker.Channel, how 
 }
 
 // configuration shows a node's (XEP-0060 §8.2).
-func (s *Service) configuration(_ context.Context, r *request) error {
-	name, l, err := s.owned(r)
+func (s *Service) configuration(ctx context.Context, r *request) error {
+	name, l, err := s.owned(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -134,7 +141,7 @@ func (s *Service) configuration(_ context.Context, r *request) error {
 
 // configure changes a node's configuration, all that the form says or nothing (XEP-0060 §8.2.4).
 func (s *Service) configure(ctx context.Context, r *request) error {
-	_, l, err := s.owned(r)
+	_, l, err := s.owned(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -183,7 +190,7 @@ func (s *Service) defaults(_ context.Context, r *request) error {
 // delete takes everything off a channel that made it a node: items, subscriptions, affiliations, configuration
 // (XEP-0060 §8.4). The record goes last, so that a failure on the way leaves a node that can be deleted again.
 func (s *Service) delete(ctx context.Context, r *request) error {
-	_, l, err := s.owned(r)
+	_, l, err := s.owned(ctx, r)
 	switch {
 	case err != nil:
 		return err
@@ -208,7 +215,7 @@ func (s *Service) delete(ctx context.Context, r *request) error {
 
 // purge removes a node's items with one event, not one for each (XEP-0060 §8.5).
 func (s *Service) purge(ctx context.Context, r *request) error {
-	_, l, err := s.owned(r)
+	_, l, err := s.owned(ctx, r)
 	switch {
 	case err != nil:
 		return err
@@ -249,7 +256,7 @@ func (s *Service) reach(l *leaf) []*subscription {
 	told := make(map[string]bool)
 	for _, p := range patterns {
 		for _, sub := range s.audience.to(p) {
-			if !told[sub.jid] && l.mayRead(sub.user) == nil {
+			if !told[sub.jid] && !s.bars(l, sub) {
 				told[sub.jid] = true
 				all = append(all, sub)
 			}
@@ -258,14 +265,15 @@ func (s *Service) reach(l *leaf) []*subscription {
 	return all
 }
 
-// evict ends, once the result is sent, the subscriptions of those who may not read the node any more, and tells them.
-// Those to patterns stay; they have no events of this node.
+// evict ends, once the result is sent, the subscriptions of those who may not read the node any more, and tells them; who
+// may now without being asked for is let in. Subscriptions to patterns stay; they have no events of this node.
 func (s *Service) evict(r *request, l *leaf) {
+	r.then(func(ctx context.Context) { s.settle(ctx, l.Channel) })
 	if l.open() {
 		return
 	}
 	r.then(func(ctx context.Context) {
-		ended, err := s.expel(ctx, l.Channel, func(sub *subscription) bool { return s.nodes.get(l.Channel).mayRead(sub.user) != nil })
+		ended, err := s.expel(ctx, l.Channel, func(sub *subscription) bool { return !sub.pending && s.bars(s.nodes.get(l.Channel), sub) })
 		if err != nil {
 			_ = s.toStanzaError(err) // logs it. They have no events all the same
 		}
@@ -273,9 +281,11 @@ func (s *Service) evict(r *request, l *leaf) {
 	})
 }
 
-// expel ends the subscriptions to this very channel that are chosen, and gives them.
+// expel ends the subscriptions to this very channel that are chosen, and gives them. Pending ones are among those to choose
+// from.
 func (s *Service) expel(ctx context.Context, c broker.Channel, choose func(*subscription) bool) (ended []*subscription, err error) {
-	for _, sub := range s.audience.to(broker.Pattern(c)) {
+	p := broker.Pattern(c)
+	for _, sub := range append(s.audience.to(p), s.audience.petitions(p)...) {
 		if !choose(sub) {
 			continue
 		}

@@ -32,8 +32,8 @@ func TestCreate(t *testing.T) {
 func TestCreate_refuses(t *testing.T) {
 	for _, c := range []struct{ name, payload, shape, text string }{
 		{"15 the rules forbid to publish", creating("/news/1"), "auth: forbidden", "bob@localhost may not publish /news/1"},
-		{"17 presence", creating("/a", "access_model=presence"), "modify: not-acceptable + unsupported-access-model", `access_model cannot be "presence"; it is one of ["open" "whitelist"]`},
-		{"17 unknown", creating("/a", "access_model=x", "title=y"), "modify: not-acceptable + unsupported-access-model", `access_model cannot be "x"; it is one of ["open" "whitelist"]`},
+		{"17 presence", creating("/a", "access_model=presence"), "modify: not-acceptable + unsupported-access-model", `access_model cannot be "presence"; it is one of ["open" "whitelist" "authorize"]`},
+		{"17 unknown", creating("/a", "access_model=x", "title=y"), "modify: not-acceptable + unsupported-access-model", `access_model cannot be "x"; it is one of ["open" "whitelist" "authorize"]`},
 		{"17 node beside", pubsubOf("<create node='/a'/><configure node='/a'/>"), "modify: bad-request", "the node is named by the create element alone"},
 		{"18 empty", creating(""), "modify: bad-request + nodeid-required", "the node is missing"},
 		{"18 long", creating("/" + strings.Repeat("x", 1025)), "modify: not-acceptable", "the channel name has 1026 bytes, more than the limit of 512"},
@@ -119,7 +119,7 @@ func TestConfigure_shows_the_form(t *testing.T) {
 		for _, field := range []string{
 			"'pubsub#title' type='text-single' label='A short name'><value></value></field>",
 			"'pubsub#type' type='text-single' label='The namespace of the payloads'><value>urn:xmpp:json:0</value></field>",
-			"'pubsub#access_model' type='list-single' label='Who may subscribe and read'><value>open</value><option><value>open</value></option><option><value>whitelist</value></option></field>",
+			"'pubsub#access_model' type='list-single' label='Who may subscribe and read'><value>open</value><option><value>open</value></option><option><value>whitelist</value></option><option><value>authorize</value></option></field>",
 			"'pubsub#max_items' type='text-single' label='Newest items that are shown, or max'><value>max</value></field>",
 			"'pubsub#persist_items' type='boolean' label='Show items that were published before'><value>1</value></field>",
 			"'pubsub#max_payload_size' type='text-single' label='Bytes of a payload'><value>131072</value></field>",

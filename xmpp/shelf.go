@@ -32,6 +32,7 @@ type shelved struct {
 	JID     string         `json:"jid"`
 	Pattern broker.Pattern `json:"pattern"`
 	Slash   bool           `json:"slash,omitempty"`
+	Pending bool           `json:"pending,omitempty"`
 }
 
 const shelvedVersion = 1
@@ -51,12 +52,13 @@ func (h *shelf) lock(user string) (unlock func()) {
 func (h *shelf) key(jid string, p broker.Pattern) string { return h.prefix + jid + " " + string(p) }
 
 // keep writes a subscription, over what there was.
-func (h *shelf) keep(ctx context.Context, jid string, p broker.Pattern, slash bool) error {
-	value, err := json.Marshal(shelved{Version: shelvedVersion, JID: jid, Pattern: p, Slash: slash})
+func (h *shelf) keep(ctx context.Context, sub shelved) error {
+	sub.Version = shelvedVersion
+	value, err := json.Marshal(sub)
 	if err != nil {
 		return fmt.Errorf("xmpp: writing the record of a subscription: %w", err)
 	}
-	r := broker.Record{Key: h.key(jid, p), Value: value}
+	r := broker.Record{Key: h.key(sub.JID, sub.Pattern), Value: value}
 	for try := 1; ; try++ {
 		_, err = h.store.Put(ctx, r)
 		if err == nil || broker.KindOf(err) != broker.Conflict || try == maxTries {
@@ -98,7 +100,11 @@ func (s *Service) restore(ctx context.Context) error {
 	refused := 0
 	for _, sub := range all {
 		j, err := jid.Parse(sub.JID)
-		if err == nil {
+		switch {
+		case err != nil:
+		case sub.Pending:
+			_, err = s.audience.petition(j, sub.Pattern, sub.Slash, s.opts.MaxPending)
+		default:
 			_, _, err = s.audience.subscribe(ctx, s.opts.Principal(j.Bare().String()), j, sub.Pattern, sub.Slash)
 		}
 		if err != nil {
@@ -122,7 +128,7 @@ func (s *Service) enlist(ctx context.Context, who broker.Principal, j jid.JID, p
 		return nil, err
 	}
 	if changed && j.Resourcepart() == "" {
-		if err := s.shelf.keep(ctx, j.String(), p, slash); err != nil {
+		if err := s.shelf.keep(ctx, shelved{JID: j.String(), Pattern: p, Slash: slash}); err != nil {
 			if sub != nil {
 				s.audience.unsubscribe(j.String(), p)
 			}

@@ -29,6 +29,7 @@ type Stats struct {
 
 	// Gauges.
 	Subscriptions int
+	Pending       int // of them, those that wait for an owner's word
 	Subscribers   int // bare JIDs
 	Nodes         int // that somebody has made his own
 	Patterns      int
@@ -69,7 +70,7 @@ func (s *Service) Stats() Stats {
 		Published: c.published.Load(), Events: c.events.Load(), Naked: c.naked.Load(), Skipped: c.skipped.Load(),
 		Dropped: s.session.Dropped(), Bounces: c.bounces.Load(), StrayBounces: c.strayBounces.Load(), Ended: c.ended.Load(),
 		Unsaid: c.unsaid.Load(), Announcing: s.announcer.size(),
-		Waiting: s.session.Pending(), Nodes: s.nodes.size(), Refused: make(map[string]uint64),
+		Waiting: s.session.Pending(), Nodes: s.nodes.size(), Pending: s.audience.petitioners(), Refused: make(map[string]uint64),
 	}
 	st.Subscriptions, st.Subscribers, st.Patterns = s.audience.size()
 	c.mu.Lock()

@@ -24,23 +24,32 @@ func (s *Service) subscribe(ctx context.Context, r *request) error {
 	if !j.Equal(r.FromJID) && !j.Equal(r.FromJID.Bare()) {
 		return errInvalidJID
 	}
-	c, isChannel := p.Channel()
-	if err := s.nodes.get(c).mayRead(r.user); err != nil {
-		return err
-	}
-	fresh, err := s.enlist(ctx, r.who, j, p, name[0] == '/')
+	state, err := s.admit(ctx, r, j, p, name[0] == '/')
 	if err != nil {
-		return closedNode(err)
-	}
-	if isChannel {
-		if err := s.welcome(ctx, r, c, j.String(), fresh); err != nil {
-			return err
-		}
+		return err
 	}
 	r.out = append(r.out, "<pubsub xmlns='"+pubsub.NS+"'><subscription"...)
 	r.out = attr(attr(r.out, "node", name), "jid", j.String())
-	r.out = append(attr(r.out, "subscription", pubsub.SubSubscribed.String()), "/></pubsub>"...)
+	r.out = append(attr(r.out, "subscription", state.String()), "/></pubsub>"...)
 	return nil
+}
+
+// admit makes the requester a subscriber of p, or has him wait for an owner's word.
+func (s *Service) admit(ctx context.Context, r *request, j jid.JID, p broker.Pattern, slash bool) (pubsub.SubType, error) {
+	c, isChannel := p.Channel()
+	l := s.nodes.get(c)
+	switch err := s.mayRead(l, r.user); {
+	case err == errNotApproved:
+		_, err = s.petition(ctx, r, l, j, slash)
+		return pubsub.SubPending, err
+	case err != nil:
+		return pubsub.SubNone, err
+	}
+	fresh, err := s.enlist(ctx, r.who, j, p, slash)
+	if err == nil && isChannel {
+		err = s.welcome(ctx, r, c, j.String(), fresh)
+	}
+	return pubsub.SubSubscribed, closedNode(err)
 }
 
 // unsubscribe is XEP-0060 §6.2. Once its result is sent, no event follows.
@@ -73,7 +82,7 @@ func (s *Service) unsubscribe(ctx context.Context, r *request) error {
 // new subscriber's last item.
 func (s *Service) welcome(ctx context.Context, r *request, c broker.Channel, jid string, fresh *subscription) error {
 	l := s.nodes.get(c)
-	if err := l.mayRead(r.user); err != nil {
+	if err := s.mayRead(l, r.user); err != nil {
 		_, _ = s.delist(ctx, jid, broker.Pattern(c)) // a record that stays does no more than wait for the node to open
 		return err
 	}

@@ -23,6 +23,7 @@ type xmppSettings struct {
 	MaxItems              int `toml:"max_items"`               // items in one publish; default 100
 	MaxSubscriptions      int `toml:"max_subscriptions"`       // of one bare JID and its resources; default 1000
 	MaxTotalSubscriptions int `toml:"max_total_subscriptions"` // of all together; default 100000
+	MaxPending            int `toml:"max_pending"`             // that wait for the owners of one node; default 1000
 	MaxPage               int `toml:"max_page"`                // entries of one answer; default 500
 
 	// Limits on nodes that somebody has made his own.
@@ -73,6 +74,7 @@ func (x *xmppSettings) complete() {
 	fill(&x.MaxItems, 100)
 	fill(&x.MaxSubscriptions, 1_000)
 	fill(&x.MaxTotalSubscriptions, 100_000)
+	fill(&x.MaxPending, 1_000)
 	fill(&x.MaxPage, 500)
 	fill(&x.MaxNodes, 100)
 	fill(&x.MaxTotalNodes, 10_000)
@@ -114,6 +116,7 @@ func (x *xmppSettings) options(to *broker.Broker, store broker.Store, who func(b
 		MaxSubscriptions: x.MaxSubscriptions, MaxTotalSubscriptions: x.MaxTotalSubscriptions, MaxPage: x.MaxPage,
 		MaxNodes: x.MaxNodes, MaxTotalNodes: x.MaxTotalNodes, MaxAffiliations: x.MaxAffiliations,
 		MaxNodeItems: x.MaxNodeItems, MaxTitle: x.MaxTitle, MaxDescription: x.MaxDescription,
+		MaxPending:    x.MaxPending,
 		QueueMessages: x.QueueMessages, QueueBytes: x.QueueBytes, MaxAnnouncements: x.MaxAnnouncements,
 		Workers: x.Workers, InboxSize: x.InboxSize, InboxBytes: x.InboxBytes,
 	}
