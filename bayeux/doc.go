@@ -41,11 +41,13 @@
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages, exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go, publish.go, disconnect.go. The session and its endpoints: session.go,
 // longpoll.go, callback.go (JSONP), websocket.go (upgrade, reading), socket.go (what it serves), alive.go (pings and closing),
-// eventsource.go (opening), stream.go (what it serves), response.go (one over HTTP/2). What goes out: reply.go,
-// advice.go, errors.go, event.go, frame.go, ext.go. Who is let in: credential.go, origin.go (CORS, and what goes without). Besides:
+// eventsource.go (opening), stream.go (what it serves), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it
+// changes about a socket). What goes out: reply.go,
+// advice.go, errors.go, event.go, deflate.go (its compressed form), frame.go, ext.go. Who is let in: credential.go, origin.go (CORS, and what goes without). Besides:
 // script.go the client for pages, dedup.go repeated publishes, storm.go clients that cannot keep a session, shutdown.go
 // taking leave, stats.go, log.go.
 //
 // Not here: the acknowledge and replay extensions; Last-Event-ID, which no Bayeux client reads; service channels have no
-// server behind them; version numbers are not compared, as no server does; compression of frames.
+// server behind them; version numbers are not compared, as no server does. Of permessage-deflate: context takeover, other
+// windows than 32 KB; and gorilla does not mind the compression bit on control and later frames, where it means nothing.
 package bayeux

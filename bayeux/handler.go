@@ -45,6 +45,9 @@ type Options struct {
 	MaxSubscriptions int             // of one session; 0: the broker's default
 	Overflow         broker.Overflow // what happens to a session for which more is waiting
 
+	Compression  bool // permessage-deflate is negotiated with WebSocket clients that offer it
+	CompressFrom int  // bytes of the smallest event that is then compressed; 0 means 512
+
 	// AllowedExt names the members of a published message's ext that subscribers are given; nil means "binary".
 	AllowedExt []string
 
@@ -66,6 +69,7 @@ type Handler struct {
 	log       logger
 	began     time.Time
 	form      *eventForm
+	packed    *packedForm // of form
 	origins   originList
 	advice    adviceTexts
 	allowed   string  // the header fields that pages may send
@@ -98,7 +102,7 @@ func New(o Options) (*Handler, error) {
 			return nil, broker.Errorf(broker.Invalid, "a Bayeux handler's times must not be negative: %v", d)
 		}
 	}
-	if min(o.MaxBody, o.MaxBatch, o.MaxMessages, o.MaxBytes) < 0 {
+	if min(o.MaxBody, o.MaxBatch, o.MaxMessages, o.MaxBytes, o.CompressFrom) < 0 {
 		return nil, broker.Errorf(broker.Invalid, "a Bayeux handler's limits must not be negative")
 	}
 	origins, err := parseOrigins(o.Origins)
@@ -117,6 +121,7 @@ func New(o Options) (*Handler, error) {
 	o.MaxInterval = cmp.Or(o.MaxInterval, time.Minute)
 	o.MaxBody = cmp.Or(o.MaxBody, 64<<10)
 	o.MaxBatch = cmp.Or(o.MaxBatch, 1000)
+	o.CompressFrom = cmp.Or(o.CompressFrom, 512)
 	o.Ping = cmp.Or(o.Ping, 25*time.Second)
 	o.PongWait = cmp.Or(o.PongWait, 10*time.Second)
 	o.HandshakeIdle = cmp.Or(o.HandshakeIdle, 30*time.Second)
@@ -138,7 +143,8 @@ func New(o Options) (*Handler, error) {
 		sockets:  map[*socket]struct{}{},
 		streams:  map[*stream]struct{}{},
 	}
-	h.upgrader = newUpgrader()
+	h.packed = &packedForm{plain: h.form, from: o.CompressFrom, stats: &h.counters}
+	h.upgrader = newUpgrader(o.Compression)
 	h.window.init(o.DedupWindow)
 	h.life, h.endLife = context.WithCancel(context.Background())
 	if h.outbox == nil {

@@ -18,9 +18,10 @@ import (
 // socket, and a reply comes after the events that were there before it.
 type socket struct {
 	// static after serveSocket
-	h     *Handler
-	conn  *outbox.Conn
-	timer *broker.Timer // next look at whether the peer is there; when closing, the end of patience
+	h      *Handler
+	conn   *outbox.Conn
+	timer  *broker.Timer // next look at whether the peer is there; when closing, the end of patience
+	packed bool          // it negotiated compression
 
 	peer peer // owned by the read loop
 
@@ -78,7 +79,7 @@ func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}
-		if b := s.h.form.frames(sc, sc.Deliveries); len(b) > 0 {
+		if b := s.frames(sc, sc.Deliveries); len(b) > 0 {
 			return b
 		}
 	}

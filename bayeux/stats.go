@@ -41,6 +41,10 @@ type Stats struct {
 	Returned   uint64 // events put back because a response could not be written
 	Refused    map[Refusal]uint64
 
+	Compressed       uint64 // events that were compressed: once each, however many sockets got them
+	CompressedInput  uint64 // bytes of them
+	CompressedOutput uint64 // bytes that became of those
+
 	// Gauges.
 	Sessions int
 	Sockets  int
@@ -50,6 +54,8 @@ type Stats struct {
 
 type counters struct {
 	requests, messages, handshakes, connects, published, duplicates, superseded, returned atomic.Uint64
+
+	packed, packedInput, packedOutput atomic.Uint64
 
 	refused [refusals]atomic.Uint64
 }
@@ -63,6 +69,7 @@ func (h *Handler) Stats() Stats {
 		Requests: c.requests.Load(), Messages: c.messages.Load(), Handshakes: c.handshakes.Load(), Connects: c.connects.Load(),
 		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Superseded: c.superseded.Load(), Returned: c.returned.Load(),
 	}
+	s.Compressed, s.CompressedInput, s.CompressedOutput = c.packed.Load(), c.packedInput.Load(), c.packedOutput.Load()
 	s.Refused = make(map[Refusal]uint64, refusals)
 	for r := range refusals {
 		s.Refused[r] = c.refused[r].Load()

@@ -17,12 +17,13 @@ import (
 
 const readBuffer = 512 // per socket, for ever: most frames fit
 
-func newUpgrader() websocket.Upgrader {
+func newUpgrader(compression bool) websocket.Upgrader {
 	return websocket.Upgrader{
-		ReadBufferSize:   readBuffer,
-		WriteBufferPool:  new(sync.Pool), // gorilla writes nothing but control frames, and needs no buffer for those
-		HandshakeTimeout: writeWithin,
-		CheckOrigin:      func(*http.Request) bool { return true }, // admit has checked it
+		ReadBufferSize:    readBuffer,
+		WriteBufferPool:   new(sync.Pool), // gorilla writes nothing but control frames, and needs no buffer for those
+		HandshakeTimeout:  writeWithin,
+		EnableCompression: compression,
+		CheckOrigin:       func(*http.Request) bool { return true }, // admit has checked it
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, _ error) {
 			refuse(w, status, "this is not a WebSocket request as RFC 6455 wants it")
 		},
@@ -37,13 +38,14 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "the server is stopping")
 		return
 	}
+	r, compress := h.negotiate(r)
 	plug := &plug{}
 	ws, err := h.upgrader.Upgrade(plugged{w, plug}, r, nil)
 	if err != nil {
 		h.counters.refuse(RefusedMalformed)
 		return
 	}
-	s := &socket{h: h, peer: peerOf(r)}
+	s := &socket{h: h, peer: peerOf(r), packed: compress}
 	s.conn = h.outbox.Attach(plug.Conn, s)
 	plug.out = s.conn
 	s.heard.Store(h.now())
@@ -64,7 +66,7 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 // read is the socket's one goroutine.
 func (s *socket) read(ws *websocket.Conn) {
 	defer s.gone()
-	ws.SetReadLimit(int64(s.h.opts.MaxBody))
+	ws.SetReadLimit(s.wireLimit())
 	ws.SetPingHandler(s.pinged)
 	ws.SetPongHandler(s.ponged)
 	ws.SetCloseHandler(s.peerCloses)
@@ -75,8 +77,9 @@ func (s *socket) read(ws *websocket.Conn) {
 			return
 		}
 		s.heard.Store(s.h.now())
-		body, err := readFrame(r)
+		body, err := readFrame(s.bounded(r))
 		switch {
+		case err != nil && s.refusedFrame(err):
 		case err != nil:
 			s.readFailed(err)
 			return

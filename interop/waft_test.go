@@ -124,6 +124,19 @@ func startWaft(t *testing.T, servers ...*xmppServer) *waft {
 	return w
 }
 
+// configure adds lines to the configuration, for the next start.
+func (w *waft) configure(t *testing.T, lines string) {
+	t.Helper()
+	file, err := os.OpenFile(w.config, os.O_APPEND|os.O_WRONLY, 0)
+	if err == nil {
+		_, err = file.WriteString(lines)
+		_ = file.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // start runs waft with its configuration, for the first time or again.
 func (w *waft) start(t *testing.T) {
 	t.Helper()

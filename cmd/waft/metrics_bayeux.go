@@ -16,6 +16,9 @@ var (
 	bayeuxSuperseded = counter("waft_bayeux_superseded_total", "Connects that gave way to a newer one, and sockets that gave way to a newer connection.", "realm")
 	bayeuxReturned   = counter("waft_bayeux_returned_total", "Events queued again because a response could not be written.", "realm")
 	bayeuxRefused    = counter("waft_bayeux_refused_total", "Requests, messages and sockets refused or broken off, by reason.", "realm", "reason")
+	bayeuxCompressed = counter("waft_bayeux_compressed_total", "Events compressed: once each, however many sockets got them.", "realm")
+	bayeuxDeflateIn  = counter("waft_bayeux_compress_input_bytes_total", "Bytes of events that were compressed.", "realm")
+	bayeuxDeflateOut = counter("waft_bayeux_compress_output_bytes_total", "Bytes that became of them.", "realm")
 	bayeuxSockets    = gauge("waft_bayeux_sockets", "WebSockets open now.", "realm")
 	bayeuxStreams    = gauge("waft_bayeux_streams", "EventSource streams open now.", "realm")
 	bayeuxPolls      = gauge("waft_bayeux_polls", "Long polls held or being answered now.", "realm")
@@ -30,6 +33,9 @@ func collectBayeux(to chan<- prometheus.Metric, realm string, s bayeux.Stats) {
 	send(to, bayeuxDuplicates, s.Duplicates, realm)
 	send(to, bayeuxSuperseded, s.Superseded, realm)
 	send(to, bayeuxReturned, s.Returned, realm)
+	send(to, bayeuxCompressed, s.Compressed, realm)
+	send(to, bayeuxDeflateIn, s.CompressedInput, realm)
+	send(to, bayeuxDeflateOut, s.CompressedOutput, realm)
 	for reason, n := range s.Refused {
 		send(to, bayeuxRefused, n, realm, reason.String())
 	}

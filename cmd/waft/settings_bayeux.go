@@ -30,6 +30,9 @@ type bayeuxSettings struct {
 	Overflow         string   `toml:"overflow"`          // of a session for which more waits: "disconnect" (default) or "drop_oldest"
 	AllowedExt       []string `toml:"allowed_ext"`       // members of a message's ext that subscribers get; default ["binary"]
 
+	Compression  bool `toml:"compression"`   // permessage-deflate for WebSocket clients that offer it; default false
+	CompressFrom int  `toml:"compress_from"` // bytes of the smallest event that is then compressed; default 512
+
 	Ping          duration `toml:"ping"`           // silence after which a socket is pinged, and the pace of a stream's comments; default 25s
 	PongWait      duration `toml:"pong_wait"`      // how long it then has to answer; default 10s
 	HandshakeIdle duration `toml:"handshake_idle"` // how long a socket may be open without a session; default 30s
@@ -55,6 +58,7 @@ func (b *bayeuxSettings) complete() {
 	if b.AllowedExt == nil {
 		b.AllowedExt = []string{"binary"}
 	}
+	fill(&b.CompressFrom, 512)
 	fill(&b.Ping, duration{25 * time.Second})
 	fill(&b.PongWait, duration{10 * time.Second})
 	fill(&b.HandshakeIdle, duration{30 * time.Second})
@@ -69,8 +73,9 @@ func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator,
 		Timeout: b.Timeout.Duration, Interval: b.Interval.Duration, MaxInterval: b.MaxInterval.Duration,
 		MaxBody: b.MaxBody, MaxBatch: b.MaxBatch,
 		MaxMessages: b.MaxMessages, MaxBytes: b.MaxBytes, MaxSubscriptions: b.MaxSubscriptions, Overflow: overflows[b.Overflow],
-		AllowedExt: b.AllowedExt,
-		Ping:       b.Ping.Duration, PongWait: b.PongWait.Duration,
+		AllowedExt:  b.AllowedExt,
+		Compression: b.Compression, CompressFrom: b.CompressFrom,
+		Ping: b.Ping.Duration, PongWait: b.PongWait.Duration,
 		HandshakeIdle: b.HandshakeIdle.Duration, DedupWindow: b.DedupWindow.Duration,
 	}
 }
