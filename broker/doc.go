@@ -46,8 +46,9 @@
 //
 // channel.go and pattern.go are the grammar of names and the algebra of patterns; position.go and number.go places in a history, as text and as a number;
 // principal.go who asks and who answers; errors.go the closed set of kinds; json.go the check of payloads; wheel.go
-// the shared timers; stats.go counts, events and the names of losses; memorylog.go one channel of the memory engine;
-// memorystore.go small records. brokertest holds the suite that every Engine must pass, and outbox takes sessions to sockets.
+// the shared timers; audience.go who is subscribed; stats.go counts, events and the names of losses; memorylog.go one channel of the memory engine;
+// memorystore.go small records. brokertest holds the suite that every Engine must pass, outbox takes sessions to sockets,
+// and presence tells who comes and goes.
 //
 // # Not here
 //

@@ -79,6 +79,18 @@ func (x *index) match(c Channel, lists []snapshot) []snapshot {
 	return lists
 }
 
+// list is the snapshot of one pattern's list.
+func (x *index) list(p Pattern) snapshot {
+	base, d := p.Split()
+	s := x.shard(base)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if l := s.lists[d][base]; l != nil {
+		return l.snapshot()
+	}
+	return snapshot{}
+}
+
 // subscribers is one pattern's list, guarded by its shard. It is copy-on-write in chunks, so that a subscription to
 // a pattern that a hundred thousand sessions share copies a few kilobytes and not the whole list.
 type subscribers struct {

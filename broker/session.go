@@ -42,6 +42,11 @@ type SessionOptions struct {
 	// Ended is called once, on a goroutine of its own, after the session has ended, whoever ended it.
 	Ended func(s *Session, reason error)
 
+	// Readers names those behind a subscription of a session that serves several (an XMPP link), each by the subject of
+	// its principal, "" if it has none. The adapter tells when they change: ReadersChanged. It must not call the broker.
+	// nil: the session is one reader, and its subject that of whoever subscribed.
+	Readers func(Pattern) iter.Seq[string]
+
 	// Lapsed is called when a subscription has ended because the credential it was granted to expired; on a goroutine of its own.
 	Lapsed func(s *Session, p Pattern)
 }
@@ -97,6 +102,7 @@ type Session struct {
 type subscription struct {
 	session *Session
 	pattern Pattern
+	subject string // of whoever made it; "": nobody vouches for one
 
 	place int // in the pattern's list, or pending or removed; guarded by the index shard
 
@@ -251,6 +257,7 @@ func (s *Session) end(reason error) (subs map[Pattern]*subscription, first bool)
 func (s *Session) finish(subs map[Pattern]*subscription, reason error) {
 	for _, sub := range subs {
 		s.broker.index.remove(sub)
+		s.broker.event(Event{Type: EventUnsubscribed, Session: s, Pattern: sub.pattern, Reason: reason})
 	}
 	s.mu.Lock()
 	for _, t := range []*Timer{s.expiry, s.lapse} {

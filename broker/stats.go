@@ -12,10 +12,12 @@ const (
 	EventOpened       EventType = iota // a session began
 	EventEnded                         // a session ended: Reason
 	EventSubscribed                    // Pattern was added
-	EventUnsubscribed                  // Pattern was taken off, by the session or because its credential expired
+	EventUnsubscribed                  // Pattern was taken off: by the session, because its credential expired, or with the session: Reason
+	EventReaders                       // the readers behind the subscription to Pattern are others than before: SessionOptions.Readers
 )
 
-// Event is one thing that happened, for logs and hooks.
+// Event is one thing that happened, for logs and hooks. It is told after the fact, and by whoever brought it about: of two that
+// happen to a session at once, either may be told first.
 type Event struct {
 	Type    EventType
 	Session *Session // log its Label, never its ID

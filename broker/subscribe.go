@@ -84,7 +84,7 @@ func (s *Session) SubscribeAll(ctx context.Context, who Principal, all []Subscri
 	if err := s.mark(ctx, wants); err != nil {
 		return nil, err
 	}
-	h, err := s.join(wants, who.Expires)
+	h, err := s.join(wants, who)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (b *Broker) admit(ctx context.Context, who Principal, w want) error {
 }
 
 // join makes or finds the subscriptions, all or none. If one of them is to be replayed, it and the new ones share a hold.
-func (s *Session) join(wants []want, expires time.Time) (*hold, error) {
+func (s *Session) join(wants []want, who Principal) (*hold, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.mayJoin(wants); err != nil {
@@ -179,9 +179,12 @@ func (s *Session) join(wants []want, expires time.Time) (*hold, error) {
 	for i := range wants {
 		w := &wants[i]
 		if w.sub, w.already = s.subs[w.Pattern]; w.already {
-			w.sub.expires = later(w.sub.expires, expires)
+			w.sub.expires = later(w.sub.expires, who.Expires)
 		} else {
-			w.sub = &subscription{session: s, pattern: w.Pattern, place: pending, expires: expires}
+			w.sub = &subscription{session: s, pattern: w.Pattern, place: pending, expires: who.Expires}
+			if !who.Anonymous() {
+				w.sub.subject = who.Subject
+			}
 			if s.subs == nil {
 				s.subs = map[Pattern]*subscription{}
 			}
@@ -200,7 +203,7 @@ func (s *Session) join(wants []want, expires time.Time) (*hold, error) {
 			}
 		}
 	}
-	if !expires.IsZero() {
+	if !who.Expires.IsZero() {
 		s.armLapse()
 	}
 	return h, nil

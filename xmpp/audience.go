@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"hash/maphash"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -108,6 +109,7 @@ func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JI
 	}
 	fresh = newSubscription(a.seed, name, user, p, slash)
 	a.add(fresh)
+	a.session.ReadersChanged(p)
 	return fresh, true, nil
 }
 
@@ -208,6 +210,8 @@ func (a *audience) end(sub *subscription) {
 	sub.end()
 	if last := a.remove(sub); last {
 		a.session.Unsubscribe(sub.pattern)
+	} else if !sub.pending {
+		a.session.ReadersChanged(sub.pattern)
 	}
 }
 
@@ -314,6 +318,17 @@ func (a *audience) petitioners() int {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return a.waiting
+}
+
+// readers gives the bare JID of each living subscription to this very pattern: for the broker, who counts and names them.
+func (a *audience) readers(p broker.Pattern) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, sub := range a.to(p) {
+			if !yield(sub.user) {
+				return
+			}
+		}
+	}
 }
 
 // size is how many subscriptions, users and patterns there are.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,7 @@ func New(o Options) (*Service, error) {
 	s.session, err = o.Broker.Open(broker.SessionOptions{
 		Protocol: "xmpp", Overflow: broker.DropOldest, MaxSubscriptions: -1,
 		MaxMessages: o.QueueMessages, MaxBytes: o.QueueBytes,
+		Readers: func(p broker.Pattern) iter.Seq[string] { return s.audience.readers(p) },
 	})
 	if err != nil {
 		return nil, err

@@ -24,11 +24,12 @@ func (s *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 }
 
 // newAdmin makes the handler of the admin listener.
-func newAdmin(ready *readiness, metrics prometheus.Gatherer) http.Handler {
+func newAdmin(ready *readiness, metrics prometheus.Gatherer, realms []*realm) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	mux.Handle("GET /readyz", ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Timeout: 10 * time.Second}))
+	mux.Handle("GET /realms/{realm}/subscribers", &subscribersPage{realms})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -36,7 +37,7 @@ func newAdmin(ready *readiness, metrics prometheus.Gatherer) http.Handler {
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		plain(w, http.StatusOK, "waft "+versionText()+"\n\n/healthz\n/readyz\n/metrics\n/debug/pprof/\n")
+		plain(w, http.StatusOK, "waft "+versionText()+"\n\n/healthz\n/readyz\n/metrics\n/realms/{realm}/subscribers?pattern=\n/debug/pprof/\n")
 	})
 	return mux
 }

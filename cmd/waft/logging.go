@@ -98,7 +98,11 @@ func (l *eventLog) write(e realmEvent) {
 		l.logger.Debug("session opened", session)
 	case broker.EventSubscribed:
 		l.logger.Debug("subscribed", session, slog.Any("pattern", e.Pattern))
+	case broker.EventReaders:
 	case broker.EventUnsubscribed:
+		if e.Reason != nil {
+			return // the line about the session tells it
+		}
 		l.logger.Debug("unsubscribed", session, slog.Any("pattern", e.Pattern))
 	case broker.EventEnded:
 		if broker.KindOf(e.Reason) == broker.SlowConsumer {

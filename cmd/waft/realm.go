@@ -9,6 +9,7 @@ import (
 	"waft/auth"
 	"waft/bayeux"
 	"waft/broker"
+	"waft/broker/presence"
 	"waft/httppub"
 	"waft/xmpp"
 )
@@ -19,6 +20,7 @@ type realm struct {
 	id       string
 	broker   *broker.Broker
 	verifier *auth.Verifier
+	presence *presence.Tracker // nil: none
 	bayeux   *bayeux.Handler
 	links    []*xmppLink
 
@@ -50,17 +52,27 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if t.verifier, err = r.verifier(env, dir); err != nil {
 		return err
 	}
+	if t.presence, err = r.Presence.tracker(); err != nil {
+		return err
+	}
+	authorizer, onEvent := broker.Authorizer(rules), s.events.of(r.ID)
+	if t.presence != nil {
+		authorizer, onEvent = t.presence.Authorizer(rules), observers(onEvent, t.presence.Observe)
+	}
 	t.broker, err = broker.New(broker.Options{
-		Authorizer: rules, Retention: rules.Retention,
+		Authorizer: authorizer, Retention: rules.Retention,
 		Engine: broker.NewMemoryEngine(broker.MemoryOptions{
 			MaxChannels: r.Memory.MaxChannels, MaxBytes: r.Memory.MaxBytes, Window: r.Memory.Window.Duration,
 			MaxKeys: r.Memory.MaxKeys, Sweep: r.Memory.Sweep.Duration,
 		}),
 		MaxMessage: r.Limits.MaxMessage, MaxSessions: r.Limits.MaxSessions,
-		OnEvent: s.events.of(r.ID), Wheel: s.wheel,
+		OnEvent: onEvent, Wheel: s.wheel,
 	})
 	if err != nil {
 		return err
+	}
+	if t.presence != nil {
+		t.presence.Start(t.broker)
 	}
 	if t.bayeux, err = bayeux.New(r.Bayeux.options(t.broker, t.verifier, s.outbox, logger, dir)); err != nil {
 		return err
@@ -110,6 +122,9 @@ func (t *realm) startLinks(logger *slog.Logger) {
 // stopDoors takes leave of the realm's clients and of its XMPP servers. The broker goes on: somebody may still be
 // publishing over HTTP. The error is the first failure, or ctx's when it ends before all is done.
 func (t *realm) stopDoors(ctx context.Context) error {
+	if t.presence != nil {
+		t.presence.Close() // so that nobody is said to leave
+	}
 	if t.stopLinks != nil {
 		t.stopLinks()
 	}

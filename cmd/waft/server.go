@@ -101,7 +101,7 @@ func (s *server) newHTTP(settings *settings) error {
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
 	}
 	s.admin = &http.Server{
-		Handler:           newAdmin(&s.ready, metrics),
+		Handler:           newAdmin(&s.ready, metrics, s.realms),
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}

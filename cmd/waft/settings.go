@@ -50,15 +50,16 @@ type outboxSettings struct {
 
 // realmSettings is one tenant.
 type realmSettings struct {
-	ID     string         `toml:"id"`
-	Hosts  []string       `toml:"hosts"` // host names for which /bayeux is this realm
-	Limits limitSettings  `toml:"limits"`
-	Memory memorySettings `toml:"memory"`
-	Tokens tokenSettings  `toml:"tokens"`
-	Keys   []keySettings  `toml:"key"`
-	Rules  []ruleSettings `toml:"rule"`
-	Bayeux bayeuxSettings `toml:"bayeux"`
-	XMPP   []xmppSettings `toml:"xmpp"`
+	ID       string           `toml:"id"`
+	Hosts    []string         `toml:"hosts"` // host names for which /bayeux is this realm
+	Limits   limitSettings    `toml:"limits"`
+	Memory   memorySettings   `toml:"memory"`
+	Tokens   tokenSettings    `toml:"tokens"`
+	Keys     []keySettings    `toml:"key"`
+	Rules    []ruleSettings   `toml:"rule"`
+	Bayeux   bayeuxSettings   `toml:"bayeux"`
+	Presence presenceSettings `toml:"presence"`
+	XMPP     []xmppSettings   `toml:"xmpp"`
 }
 
 // limitSettings bounds a realm's broker.
@@ -123,6 +124,7 @@ func (r *realmSettings) complete() {
 		r.Rules[i].complete()
 	}
 	r.Bayeux.complete()
+	r.Presence.complete()
 	for i := range r.XMPP {
 		r.XMPP[i].complete()
 	}

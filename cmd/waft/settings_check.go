@@ -103,6 +103,9 @@ func (r *realmSettings) validate(f *faults, where string, env environment, dir s
 	if _, ok := overflows[r.Bayeux.Overflow]; !ok {
 		f.add("%s: bayeux.overflow: %q is neither \"disconnect\" nor \"drop_oldest\"", where, r.Bayeux.Overflow)
 	}
+	if _, err := r.Presence.tracker(); err != nil {
+		f.add("%s: presence: %v", where, err)
+	}
 	for i := range r.XMPP {
 		x := &r.XMPP[i]
 		where := fmt.Sprintf("%s: xmpp %d (%s)", where, i+1, x.Domain)
