@@ -417,10 +417,15 @@ func TestPresence_what_could_not_be_published_is_told_later(t *testing.T) {
 
 type failing struct {
 	*broker.MemoryEngine
-	down atomic.Bool
+	down  atomic.Bool
+	first func() // called once before something is published
 }
 
 func (e *failing) Publish(ctx context.Context, a broker.Append) (broker.Receipt, error) {
+	if first := e.first; first != nil {
+		e.first = nil
+		first()
+	}
 	if e.down.Load() {
 		return broker.Receipt{}, broker.Errorf(broker.Unavailable, "the engine is down")
 	}
@@ -532,6 +537,66 @@ func TestPresence_settles_on_the_truth(t *testing.T) {
 		if len(there) != 4 || !strings.HasPrefix(last, `{"count":4,"anonymous":0`) {
 			t.Errorf("there are %v; the last message is %s", there, last)
 		}
+	})
+}
+
+// Who has gone is to be looked at again before the interval is over; that is no reason to speak earlier.
+func TestPresence_a_short_grace_does_not_shorten_the_interval(t *testing.T) {
+	bubble(t, presence.Options{Interval: 3 * time.Second, Grace: 100 * time.Millisecond}, func(w *world) {
+		alice := w.someone("alice", "/chat/42")
+		pass(time.Minute)
+		ear := w.someone("", "/chat/42/presence")
+		pass(time.Minute)
+		ear.Drain(nil)
+		alice.Close(nil)
+		w.someone("bob", "/chat/42")
+		pass(time.Minute)
+		got := ear.Drain(nil)
+		if len(got) != 2 || got[1].Message.Time.Sub(got[0].Message.Time) < 3*time.Second {
+			t.Errorf("heard %q", brokertest.Texts(got))
+		}
+	})
+}
+
+// The number falls to what it has been at most, not to what it is when the time is over.
+func TestPresence_of_a_crowd_that_comes_and_goes(t *testing.T) {
+	bubble(t, presence.Options{}, func(w *world) {
+		all := []*broker.Session{w.someone("", "/chat/42"), w.someone("", "/chat/42"), w.someone("", "/chat/42")}
+		pass(time.Minute)
+		ear := w.someone("", "/chat/42/presence")
+		pass(time.Minute)
+		ear.Drain(nil)
+		all[0].Close(nil)
+		all[1].Close(nil)
+		pass(2 * time.Second) // seen to be one
+		back := w.someone("", "/chat/42")
+		pass(interval + slack) // seen to be two
+		back.Close(nil)
+		pass(time.Minute)
+		w.hears(ear, `{"count":2,"anonymous":2}`, `{"count":1,"anonymous":1}`)
+	})
+}
+
+// Who comes while it is told that everybody has left is found at the next look.
+func TestPresence_who_comes_while_it_is_told(t *testing.T) {
+	engine := &failing{}
+	bubble(t, presence.Options{}, func(w *world) {
+		ear := w.someone("", "/chat/42/presence")
+		pass(interval + slack)
+		ear.Drain(nil)
+		alice := w.someone("alice", "/chat/42")
+		pass(interval + slack)
+		ear.Drain(nil)
+		engine.first = func() { w.someone("bob", "/chat/42") }
+		alice.Close(nil)
+		pass(time.Minute)
+		w.hears(ear, `{"count":0,"anonymous":0,"left":["alice"]}`, `{"count":1,"anonymous":0,"joined":["bob"]}`)
+		if st := w.p.Stats(); st.Channels != 1 {
+			t.Errorf("%+v", st)
+		}
+	}, func(o *broker.Options) {
+		engine.MemoryEngine = broker.NewMemoryEngine(broker.MemoryOptions{})
+		o.Engine = engine
 	})
 }
 
