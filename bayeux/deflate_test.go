@@ -350,11 +350,11 @@ func TestCompression_bomb_is_not_inflated(t *testing.T) {
 	if len(bomb) > 64<<10 || 20<<20/len(bomb) < 990 {
 		t.Fatalf("the bomb has %d bytes", len(bomb))
 	}
-	var before, after = heap(), uint64(0)
+	before := heap()
 	writeAll(t, nc, maskedBytes(opText|rsv1, bomb))
 	equal(t, "close code", readClose(t, r), websocket.CloseMessageTooBig)
-	if after = heap(); after-before > 8<<20 {
-		t.Errorf("%d bytes were allocated for it", after-before)
+	if n := heap() - before; n > 8<<20 {
+		t.Errorf("%d bytes were allocated for it", n)
 	}
 	equal(t, "refusals", s.h.Stats().Refused[RefusedTooLarge], 1)
 }
@@ -441,9 +441,11 @@ func (s *server) offer(extensions string) (net.Conn, *bufio.Reader, string) {
 	fmt.Fprintf(nc, "GET /bayeux HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
 		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n%s\r\n", header)
 	res, err := http.ReadResponse(r, nil)
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		s.t.Fatalf("%v %v", res, err)
+	if err != nil {
+		s.t.Fatal(err)
 	}
+	res.Body.Close()
+	equal(s.t, "status", res.StatusCode, http.StatusSwitchingProtocols)
 	return nc, r, res.Header.Get("Sec-WebSocket-Extensions")
 }
 

@@ -33,7 +33,8 @@ const deflate = "permessage-deflate"
 // offersDeflate tells whether one of the offers in the header's lines can be met.
 func offersDeflate(lines []string) bool {
 	for _, line := range lines {
-		for offer, rest := "", line; rest != ""; {
+		for rest := line; rest != ""; {
+			var offer string
 			offer, rest = cutUnquoted(rest, ',')
 			if deflateOffer(offer) {
 				return true

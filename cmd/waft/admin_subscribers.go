@@ -30,7 +30,8 @@ func (s *subscribersPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p, err := broker.ParsePatternName(r.URL.Query().Get("pattern"))
 	if err != nil {
-		plain(w, http.StatusBadRequest, "pattern: "+broker.TextOf(err)+"\n")
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, "pattern: "+broker.TextOf(err), http.StatusBadRequest)
 		return
 	}
 	reply := subscribersReply{Realm: t.id, Pattern: p, Subscribers: t.broker.Subscribers(p)}
