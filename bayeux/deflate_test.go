@@ -549,5 +549,4 @@ func BenchmarkPackedFanout(b *testing.B) {
 			b.ReportMetric(float64(bytes)/float64(b.N)/sockets, "bytes/socket")
 		})
 	}
-
 }
