@@ -31,7 +31,9 @@ type Options struct {
 	MaxMessage  int // bytes of one message's texts (Message.Size less its overhead); 0 means 1,000,000
 	MaxSessions int // at a time; 0 means 100,000
 
-	// OnEvent is told of sessions and subscriptions that come and go. It must not block nor call the broker. nil: nobody.
+	Publishes Rate // messages published, through all doors together; the zero Rate sets no limit
+
+	// OnEvent is told of sessions and subscriptions that come and go, and of sessions that lose messages. It must not block nor call the broker. nil: nobody.
 	OnEvent func(Event)
 
 	// Wheel runs the timers. nil: a wheel of the broker's own.
@@ -56,6 +58,7 @@ type Broker struct {
 
 	serial        atomic.Uint64 // of session labels
 	subscriptions atomic.Int64
+	publishes     Tally
 	counters      counters
 }
 
@@ -108,7 +111,7 @@ func (b *Broker) Keeps(c Channel) bool { return b.opts.Retention(c).Size > 0 }
 
 func (b *Broker) authorize(ctx context.Context, who Principal, act Action, p Pattern) error {
 	if !who.Expires.IsZero() && !time.Now().Before(who.Expires) {
-		return Errorf(Unauthenticated, "the credential has expired")
+		return ErrCredentialExpired
 	}
 	return b.opts.Authorizer.Authorize(ctx, who, act, p)
 }

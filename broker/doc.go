@@ -20,6 +20,7 @@
 //   - Acknowledged means stored, as durably as the engine says. A reader that resumes inside the history misses
 //     nothing and sees each message once per position; one that cannot is told HistoryLost. A reader without
 //     history gets each message at most once.
+//   - A subscription ends with the credential that granted it, unless it needs none.
 //   - One question to the Authorizer for each right an operation uses, before anything is changed.
 //   - Every queue, list and map a stranger can grow has a limit, and every delivery lost has a LostReason.
 //
@@ -46,7 +47,7 @@
 //
 // channel.go and pattern.go are the grammar of names and the algebra of patterns; position.go and number.go places in a history, as text and as a number;
 // principal.go who asks and who answers; errors.go the closed set of kinds; json.go the check of payloads; wheel.go
-// the shared timers; audience.go who is subscribed; stats.go counts, events and the names of losses; memorylog.go one channel of the memory engine;
+// the shared timers; lapse.go the end of what a credential granted; rate.go how often something may happen; audience.go who is subscribed; stats.go counts, events and the names of losses; memorylog.go one channel of the memory engine;
 // memorystore.go small records. brokertest holds the suite that every Engine must pass, outbox takes sessions to sockets,
 // and presence tells who comes and goes.
 //

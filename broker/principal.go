@@ -60,8 +60,13 @@ type Authorizer interface {
 	Authorize(ctx context.Context, who Principal, act Action, p Pattern) error
 }
 
+// ErrCredentialExpired says of a credential that it was good, and is no longer. Whoever has it should get a new one,
+// where whoever has a bad one should not come back.
+var ErrCredentialExpired error = &Error{Kind: Unauthenticated, Text: "the credential has expired"}
+
 // Authenticator turns a credential (a bearer token) into a principal. Adapters call it at their edge. Errors are
-// of kind Unauthenticated, with a text that may be shown to whoever holds the credential.
+// of kind Unauthenticated, with a text that may be shown to whoever holds the credential; one that was good and has expired
+// is ErrCredentialExpired, or wraps it.
 type Authenticator interface {
 	Authenticate(ctx context.Context, credential string) (Principal, error)
 }

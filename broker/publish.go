@@ -42,12 +42,25 @@ func (e *BatchError) Unwrap() error { return e.Err }
 // queued; no reader is waited for. The broker owns m from the call on.
 //
 // It asks for ActPublish. Data and Formats must be JSON; they are compacted, and otherwise kept as written. An empty
-// ID is assigned. Errors: Invalid, TooLarge, Forbidden (a reserved channel), the Authorizer's, the engine's.
+// ID is assigned. Errors: Invalid, TooLarge, Forbidden (a reserved channel), RateLimited, the Authorizer's, the engine's.
 func (b *Broker) Publish(ctx context.Context, who Principal, m *Message, o PublishOptions) (Receipt, error) {
 	if err := b.accept(ctx, who, m, o); err != nil {
 		return Receipt{}, err
 	}
+	if err := b.pace(1); err != nil {
+		return Receipt{}, err
+	}
 	return b.commit(ctx, who, m, o)
+}
+
+// pace counts n messages of a publish against the realm's rate. What is refused before does not count: strangers cannot use it up.
+func (b *Broker) pace(n int) error {
+	wait := b.publishes.Take(b.opts.Publishes, b.clock(), n)
+	if wait == 0 {
+		return nil
+	}
+	b.counters.rejected[RateLimited].Add(uint64(n))
+	return Errorf(RateLimited, "too many messages are being published; try again in %v", wait.Round(time.Second)+time.Second)
 }
 
 // PublishAll publishes a batch in order, or nothing of it: every message is checked and authorized before the first
@@ -58,6 +71,9 @@ func (b *Broker) PublishAll(ctx context.Context, who Principal, batch []Publicat
 		if err := b.accept(ctx, who, p.Message, p.PublishOptions); err != nil {
 			return nil, &BatchError{Index: i, Err: err}
 		}
+	}
+	if err := b.pace(len(batch)); err != nil {
+		return nil, &BatchError{Index: 0, Err: err}
 	}
 	receipts := make([]Receipt, 0, len(batch))
 	for i, p := range batch {

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"iter"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,8 +48,9 @@ type SessionOptions struct {
 	// nil: the session is one reader, and its subject that of whoever subscribed.
 	Readers func(Pattern) iter.Seq[string]
 
-	// Lapsed is called when a subscription has ended because the credential it was granted to expired; on a goroutine of its own.
-	Lapsed func(s *Session, p Pattern)
+	// Lapsed is called when a subscription has ended because nothing grants it any longer; on a goroutine of its own. The
+	// reason is ErrCredentialExpired, or what the Authorizer said to Recheck.
+	Lapsed func(s *Session, p Pattern, reason error)
 }
 
 // Delivery is one message for one session.
@@ -107,8 +109,8 @@ type subscription struct {
 	place int // in the pattern's list, or pending or removed; guarded by the index shard
 
 	// guarded by session.mu
-	hold    *hold     // set while a replay is read: live messages wait in it
-	expires time.Time // of the credential; zero: never
+	hold *hold      // set while a replay is read: live messages wait in it
+	who  *Principal // to whom it was granted; nil: to anybody. Of several the one that lasts longest
 }
 
 // ID is the session's name: a secret in Bayeux, never to be logged.
@@ -335,6 +337,7 @@ func (s *Session) admit(d Delivery, h *hold) bool {
 		return true
 	}
 	edge := s.queue.len() == 0
+	before := s.dropped.Load()
 	for !s.queue.fits(d.Message.Size(), s.opts.MaxMessages, s.opts.MaxBytes) {
 		if s.opts.Overflow == Disconnect {
 			reason := Errorf(SlowConsumer, "the session was ended: %d messages (%d bytes) were waiting for it to read",
@@ -352,8 +355,12 @@ func (s *Session) admit(d Delivery, h *hold) bool {
 	}
 	s.queue.push(d)
 	s.arrive(edge)
+	after := s.dropped.Load()
 	s.mu.Unlock()
 	s.wake(edge)
+	if bits.Len64(after) > bits.Len64(before) {
+		s.broker.event(Event{Type: EventDropped, Session: s})
+	}
 	return true
 }
 

@@ -267,9 +267,16 @@ func TestSession_limits(t *testing.T) {
 
 func TestSession_a_subscription_ends_with_the_credential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := brokertest.New(t, broker.Options{})
-		lapsed := make(chan broker.Pattern, 2)
-		s := brokertest.Open(t, b, broker.SessionOptions{Lapsed: func(_ *broker.Session, p broker.Pattern) { lapsed <- p }})
+		// /c/** is for anybody, the rest for those with a credential.
+		var asked atomic.Int64
+		b := brokertest.New(t, broker.Options{Authorizer: needsCredential(&asked, "/a", "/b", "/d")})
+		lapsed := make(chan broker.Pattern, 3)
+		s := brokertest.Open(t, b, broker.SessionOptions{Lapsed: func(_ *broker.Session, p broker.Pattern, reason error) {
+			if !errors.Is(reason, broker.ErrCredentialExpired) {
+				t.Errorf("%s lapsed for %v", p, reason)
+			}
+			lapsed <- p
+		}})
 		grant := func(p broker.Pattern, d time.Duration) {
 			t.Helper()
 			who := broker.Principal{Subject: "x", Issuer: "default", Expires: time.Now().Add(d)}
@@ -282,6 +289,8 @@ func TestSession_a_subscription_ends_with_the_credential(t *testing.T) {
 		grant("/a", 3*time.Minute) // renewed
 		grant("/a", time.Second)   // by a shorter one, which takes nothing away
 		brokertest.Subscribe(t, s, "/c")
+		grant("/c", time.Minute) // which it never needed
+		grant("/c/c", time.Minute)
 		time.Sleep(2*time.Minute + time.Second)
 		if p := <-lapsed; p != "/b" {
 			t.Errorf("%s lapsed first", p)
@@ -290,17 +299,116 @@ func TestSession_a_subscription_ends_with_the_credential(t *testing.T) {
 		if p := <-lapsed; p != "/a" {
 			t.Errorf("%s lapsed second", p)
 		}
-		if got := s.Subscriptions(); !slices.Equal(got, []broker.Pattern{"/c"}) {
+		if got := slices.Sorted(slices.Values(s.Subscriptions())); !slices.Equal(got, []broker.Pattern{"/c", "/c/c"}) {
 			t.Errorf("left with %q", got)
 		}
 		brokertest.Publish(t, b, "/a", "1")
 		brokertest.Publish(t, b, "/c", "2")
 		wantTexts(t, drain(s), "2")
 		who := broker.Principal{Issuer: "default", Expires: time.Now()}
-		if _, err := s.Subscribe(ctx, who, "/d", broker.SubscribeOptions{}); broker.KindOf(err) != broker.Unauthenticated {
+		if n := asked.Load(); n > 15 {
+			t.Errorf("the Authorizer was asked %d times", n)
+		}
+		if _, err := s.Subscribe(ctx, who, "/d", broker.SubscribeOptions{}); !errors.Is(err, broker.ErrCredentialExpired) {
 			t.Errorf("subscribing with an expired credential: %v", err)
 		}
 	})
+}
+
+// needsCredential is an Authorizer that asks for a credential to subscribe to these patterns.
+func needsCredential(asked *atomic.Int64, patterns ...broker.Pattern) broker.Authorizer {
+	return brokertest.AuthorizerFunc(func(_ context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
+		asked.Add(1)
+		if act == broker.ActSubscribe && who.Anonymous() && slices.Contains(patterns, p) {
+			return broker.Errorf(broker.Unauthenticated, "a credential is needed")
+		}
+		return nil
+	})
+}
+
+func TestSession_a_credential_renewed_while_the_Authorizer_thinks_counts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *broker.Session
+		renewing := false
+		b := brokertest.New(t, broker.Options{Authorizer: brokertest.AuthorizerFunc(func(_ context.Context, who broker.Principal, _ broker.Action, p broker.Pattern) error {
+			if !who.Anonymous() {
+				return nil
+			}
+			if !renewing {
+				renewing = true // no Authorizer may call the broker; here it stands for a client at that moment
+				later := broker.Principal{Issuer: "default", Expires: time.Now().Add(time.Minute)}
+				if _, err := s.Subscribe(ctx, later, p, broker.SubscribeOptions{}); err != nil {
+					t.Error(err)
+				}
+			}
+			return broker.Errorf(broker.Unauthenticated, "a credential is needed")
+		})})
+		s = brokertest.Open(t, b, broker.SessionOptions{})
+		who := broker.Principal{Issuer: "default", Expires: time.Now().Add(time.Second)}
+		if _, err := s.Subscribe(ctx, who, "/a", broker.SubscribeOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		if len(s.Subscriptions()) != 1 {
+			t.Error("it ended with the old one")
+		}
+		time.Sleep(time.Minute)
+		if len(s.Subscriptions()) != 0 {
+			t.Error("it did not end with the new one")
+		}
+	})
+}
+
+func TestBroker_Recheck_ends_what_is_refused_now(t *testing.T) {
+	var closed atomic.Bool
+	b := brokertest.New(t, broker.Options{Authorizer: brokertest.AuthorizerFunc(func(_ context.Context, who broker.Principal, _ broker.Action, p broker.Pattern) error {
+		if closed.Load() && p == "/a" && who.Subject != "alice" {
+			return broker.Errorf(broker.Forbidden, "no longer")
+		}
+		return nil
+	})})
+	lapsed := make(chan broker.Pattern, 10)
+	told := broker.SessionOptions{Lapsed: func(_ *broker.Session, p broker.Pattern, reason error) {
+		if broker.KindOf(reason) != broker.Forbidden {
+			t.Errorf("%s: %v", p, reason)
+		}
+		lapsed <- p
+	}}
+	anybody, alice, untold := brokertest.Open(t, b, told), brokertest.Open(t, b, told), brokertest.Open(t, b, broker.SessionOptions{})
+	for _, p := range []broker.Pattern{"/a", "/b"} {
+		brokertest.Subscribe(t, anybody, string(p))
+		brokertest.Subscribe(t, untold, string(p))
+		if _, err := alice.Subscribe(ctx, broker.Principal{Subject: "alice", Issuer: "default"}, p, broker.SubscribeOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.Recheck(ctx); n != 0 {
+		t.Errorf("%d ended though nothing has changed", n)
+	}
+	closed.Store(true)
+	if n := b.Recheck(ctx); n != 1 || <-lapsed != "/a" {
+		t.Errorf("%d ended", n)
+	}
+	if a, b, c := len(anybody.Subscriptions()), len(alice.Subscriptions()), len(untold.Subscriptions()); a != 1 || b != 2 || c != 2 {
+		t.Errorf("left with %d, %d and %d", a, b, c)
+	}
+}
+
+func TestSession_that_drops_is_told_of_now_and_then(t *testing.T) {
+	told := 0
+	b := brokertest.New(t, broker.Options{OnEvent: func(e broker.Event) {
+		if e.Type == broker.EventDropped {
+			told++
+		}
+	}})
+	s := brokertest.Open(t, b, broker.SessionOptions{MaxMessages: 2, Overflow: broker.DropOldest})
+	brokertest.Subscribe(t, s, "/a")
+	for range 1002 {
+		brokertest.Publish(t, b, "/a", "1")
+	}
+	if told != 10 || s.Dropped() != 1000 { // at 1, 2, 4, ... 512
+		t.Errorf("told %d times of %d", told, s.Dropped())
+	}
 }
 
 func TestSession_gets_nothing_after_Unsubscribe_returned(t *testing.T) {

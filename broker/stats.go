@@ -12,8 +12,9 @@ const (
 	EventOpened       EventType = iota // a session began
 	EventEnded                         // a session ended: Reason
 	EventSubscribed                    // Pattern was added
-	EventUnsubscribed                  // Pattern was taken off: by the session, because its credential expired, or with the session: Reason
+	EventUnsubscribed                  // Pattern was taken off: by the session, because nothing grants it any longer, or with the session: Reason
 	EventReaders                       // the readers behind the subscription to Pattern are others than before: SessionOptions.Readers
+	EventDropped                       // deliveries gave way under DropOldest: told at the first, and whenever their number has about doubled
 )
 
 // Event is one thing that happened, for logs and hooks. It is told after the fact, and by whoever brought it about: of two that
@@ -31,17 +32,19 @@ func (b *Broker) event(e Event) { b.opts.OnEvent(e) }
 type LostReason uint8
 
 const (
-	LostSlow     LostReason = iota // the queue was full and the session ended for it
-	LostOldest                     // the queue was full and the oldest gave way
-	LostExpired                    // the session idled away with deliveries waiting
-	LostShutdown                   // the server shut down
-	LostClosed                     // the reader or the adapter closed the session
+	LostSlow       LostReason = iota // the queue was full and the session ended for it
+	LostOldest                       // the queue was full and the oldest gave way
+	LostExpired                      // the session idled away with deliveries waiting
+	LostShutdown                     // the server shut down
+	LostClosed                       // the reader or the adapter closed the session
+	LostCredential                   // the session ended with its credential
 	lostReasons
 )
 
 var lostNames = [lostReasons]string{
 	LostSlow: "slow_consumer", LostOldest: "drop_oldest", LostExpired: "session_expired",
 	LostShutdown: "shutdown", LostClosed: "session_closed",
+	LostCredential: "credential_expired",
 }
 
 // String is the reason's metric label.
@@ -67,6 +70,8 @@ func lostReason(ended error) LostReason {
 		return LostExpired
 	case IsShutdown(ended):
 		return LostShutdown
+	case errors.Is(ended, ErrCredentialExpired):
+		return LostCredential
 	default:
 		return LostClosed
 	}

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // SubscribeOptions asks for messages published before the subscription. The zero value asks for none.
@@ -58,7 +57,7 @@ type Subscribed struct {
 //
 // It asks for ActSubscribe, and with a replay for ActRead too: a position is text, and whoever has seen one can make
 // up an earlier one. When it returns, every message accepted from then on is queued. The subscription ends with who's
-// credential; of several grants the longest counts. Errors, which leave everything as it was: Invalid (also: a rule
+// credential, unless one needs none for it by then; of several grants the longest counts. Errors, which leave everything as it was: Invalid (also: a rule
 // keeps no history for some channels of a wildcard), the Authorizer's, RateLimited (too many subscriptions),
 // HistoryLost, TooLarge (the replay does not fit the queue, or has more channels than Options.MaxReplayChannels),
 // Unavailable (more was published meanwhile than the queue holds), Conflict (a replay of this session is under way),
@@ -176,12 +175,13 @@ func (s *Session) join(wants []want, who Principal) (*hold, error) {
 		return nil, err
 	}
 	var h *hold
+	kept := who.keep()
 	for i := range wants {
 		w := &wants[i]
 		if w.sub, w.already = s.subs[w.Pattern]; w.already {
-			w.sub.expires = later(w.sub.expires, who.Expires)
+			w.sub.who = longer(w.sub.who, kept)
 		} else {
-			w.sub = &subscription{session: s, pattern: w.Pattern, place: pending, expires: who.Expires}
+			w.sub = &subscription{session: s, pattern: w.Pattern, place: pending, who: kept}
 			if !who.Anonymous() {
 				w.sub.subject = who.Subject
 			}
@@ -240,17 +240,6 @@ func (s *Session) mayJoin(wants []want) error {
 	return nil
 }
 
-// later is the later of two ends of a credential; zero is never.
-func later(a, b time.Time) time.Time {
-	if a.IsZero() || b.IsZero() {
-		return time.Time{}
-	}
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // Unsubscribe takes the pattern off, and tells whether the session had it. What was queued for it stays queued.
 func (s *Session) Unsubscribe(p Pattern) bool {
 	s.mu.Lock()
@@ -261,8 +250,13 @@ func (s *Session) Unsubscribe(p Pattern) bool {
 
 // leave ends the subscription sub to p, if it is still the session's.
 func (s *Session) leave(p Pattern, sub *subscription) bool {
+	return s.leaveIf(p, sub, func() bool { return true })
+}
+
+// leaveIf is leave if ok says so; it is called with mu held.
+func (s *Session) leaveIf(p Pattern, sub *subscription, ok func() bool) bool {
 	s.mu.Lock()
-	mine := s.subs[p] == sub
+	mine := s.subs[p] == sub && ok()
 	if mine {
 		delete(s.subs, p)
 	}
@@ -273,44 +267,4 @@ func (s *Session) leave(p Pattern, sub *subscription) bool {
 		s.broker.event(Event{Type: EventUnsubscribed, Session: s, Pattern: p})
 	}
 	return mine
-}
-
-// armLapse sets the timer for the next credential that ends; mu is held.
-func (s *Session) armLapse() {
-	var next time.Time
-	for _, sub := range s.subs {
-		if !sub.expires.IsZero() && (next.IsZero() || sub.expires.Before(next)) {
-			next = sub.expires
-		}
-	}
-	switch {
-	case next.IsZero():
-	case s.lapse == nil:
-		s.lapse = s.broker.wheel.AfterFunc(time.Until(next), s.checkLapsed)
-	default:
-		s.lapse.Reset(time.Until(next))
-	}
-}
-
-// checkLapsed runs on the wheel: it ends the subscriptions whose credential has expired.
-func (s *Session) checkLapsed() {
-	now := time.Now()
-	var lapsed []*subscription
-	s.mu.Lock()
-	for _, sub := range s.subs {
-		if !sub.expires.IsZero() && !now.Before(sub.expires) {
-			lapsed = append(lapsed, sub)
-		}
-	}
-	s.mu.Unlock()
-	for _, sub := range lapsed {
-		if s.leave(sub.pattern, sub) && s.opts.Lapsed != nil {
-			s.broker.tasks.Go(func() { s.opts.Lapsed(s, sub.pattern) })
-		}
-	}
-	s.mu.Lock()
-	if s.ended == nil {
-		s.armLapse()
-	}
-	s.mu.Unlock()
 }
