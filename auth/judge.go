@@ -24,7 +24,10 @@ func (v *Verifier) judge(c *claims) error {
 	case c.expires == nil:
 		return refuse("the token has no expiry (exp)")
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return refuse("the token expired at %s", stamp(c.expires.Time))
+		// Not refuse: that it was good, and only lately, makes a difference to whoever has it.
+		return &broker.Error{
+			Kind: broker.Unauthenticated, Text: "the token expired at " + stamp(c.expires.Time), Err: broker.ErrCredentialExpired,
+		}
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		return refuse("the token is not valid before %s%s", stamp(c.notBefore.Time), milliseconds(c.notBefore.Time, now))
 	default:

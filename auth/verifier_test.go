@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,9 @@ func TestVerifier_time(t *testing.T) {
 					wantError(t, err, broker.Unauthenticated, row.want)
 				} else if err != nil {
 					t.Error(err)
+				}
+				if got, want := errors.Is(err, broker.ErrCredentialExpired), strings.Contains(row.want, "expired"); got != want {
+					t.Errorf("%v: expired is %v, want %v", err, got, want)
 				}
 			})
 		})

@@ -114,6 +114,22 @@ func (b *Broker) Recheck(ctx context.Context) (ended int) {
 	return ended
 }
 
+// Renew makes the session's subscriptions last as long as who's credential does, those that it grants.
+func (s *Session) Renew(ctx context.Context, who Principal) {
+	for _, sub := range s.subscriptions() {
+		if s.broker.authorize(ctx, who, ActSubscribe, sub.pattern) == nil {
+			s.mu.Lock()
+			sub.who = longer(sub.who, who)
+			s.mu.Unlock()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended == nil {
+		s.armLapse()
+	}
+}
+
 // lapses ends a subscription if ok says so, which is called with mu held, and tells the adapter.
 func (s *Session) lapses(sub *subscription, reason error, ok func() bool) bool {
 	ended := s.leaveIf(sub.pattern, sub, ok)

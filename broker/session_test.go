@@ -359,6 +359,35 @@ func TestSession_a_credential_renewed_while_the_Authorizer_thinks_counts(t *test
 	})
 }
 
+func TestSession_Renew_extends_what_is_subscribed_to_and_granted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := brokertest.New(t, broker.Options{Authorizer: brokertest.AuthorizerFunc(
+			func(_ context.Context, who broker.Principal, _ broker.Action, p broker.Pattern) error {
+				if who.Anonymous() || who.Subject == "less" && p == "/b" {
+					return broker.Errorf(broker.Forbidden, "no")
+				}
+				return nil
+			})})
+		s := brokertest.Open(t, b, broker.SessionOptions{})
+		for _, p := range []broker.Pattern{"/a", "/b", "/c"} {
+			who := broker.Principal{Issuer: "default", Expires: time.Now().Add(time.Minute)}
+			if _, err := s.Subscribe(ctx, who, p, broker.SubscribeOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Unsubscribe("/c")
+		s.Renew(ctx, broker.Principal{Subject: "less", Issuer: "default", Expires: time.Now().Add(2 * time.Minute)})
+		time.Sleep(time.Minute + time.Second)
+		if got := s.Subscriptions(); !slices.Equal(got, []broker.Pattern{"/a"}) {
+			t.Errorf("after the first: %q", got)
+		}
+		time.Sleep(time.Minute)
+		if got := s.Subscriptions(); len(got) != 0 {
+			t.Errorf("after the second: %q", got)
+		}
+	})
+}
+
 func TestBroker_Recheck_ends_what_is_refused_now(t *testing.T) {
 	var closed atomic.Bool
 	b := brokertest.New(t, broker.Options{Authorizer: brokertest.AuthorizerFunc(func(_ context.Context, who broker.Principal, _ broker.Action, p broker.Pattern) error {
