@@ -38,5 +38,10 @@ func (a *adviceTexts) handshake(from, to time.Duration) string {
 	return a.text("handshake", from+rand.N(to-from+1)) //nolint:gosec // G404: it spreads clients and protects nothing
 }
 
+// pause is what a client is told that has a session and goes too fast.
+func (a *adviceTexts) pause(least time.Duration) string {
+	return a.text("retry", max(least, time.Second)+rand.N(time.Second)) //nolint:gosec // G404: as above
+}
+
 // later is what a client is told that is refused for now: not before a second has passed.
 func (a *adviceTexts) later() string { return a.handshake(time.Second, 5*time.Second) }

@@ -110,6 +110,7 @@ func (s *socket) gone() {
 	for _, session := range sessions {
 		session.unbind(s)
 	}
+	s.h.depart(s.peer.address)
 	s.h.mu.Lock()
 	delete(s.h.sockets, s)
 	s.h.checkIdle()

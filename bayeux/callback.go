@@ -34,7 +34,7 @@ func (h *Handler) serveCallback(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestURITooLong, "the query is too long")
 		return
 	}
-	p := peerOf(r)
+	p := h.peerOf(r)
 	x := h.newExchange(r.Context(), &p, nil)
 	defer x.done()
 	var err error

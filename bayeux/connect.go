@@ -9,6 +9,9 @@ func (x *exchange) connect(m *message) {
 	case !f.ok() && f.code == 401:
 		x.noConnect(m, f, x.again())
 		return
+	case f == tooManyMessages:
+		x.noConnect(m, f, x.h.advice.pause(0))
+		return
 	case !f.ok():
 		x.noConnect(m, f, x.h.advice.later())
 		return
@@ -20,6 +23,7 @@ func (x *exchange) connect(m *message) {
 		x.noConnect(m, typesNotSupported(m.connType), x.h.advice.later())
 		return
 	}
+	x.renewal(m, s)
 	if m.connType == "eventsource" && x.sock == nil {
 		x.heartbeat(s, m)
 		return

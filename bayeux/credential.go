@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"waft/broker"
 )
@@ -19,11 +20,8 @@ type peer struct {
 	err   error
 }
 
-func peerOf(r *http.Request) peer {
-	p := peer{}
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		p.address = at.Addr().Unmap()
-	}
+func (h *Handler) peerOf(r *http.Request) peer {
+	p := peer{address: h.clientAddress(r)}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") {
 		// A copy: the header's string is part of a larger one.
@@ -35,35 +33,47 @@ func peerOf(r *http.Request) peer {
 // principal verifies the connection's own token, once. ok is false if it has none.
 func (p *peer) principal(ctx context.Context, h *Handler) (who broker.Principal, ok bool, err error) {
 	if p.bearer != "" {
-		p.who, p.err = h.authenticate(ctx, p.bearer)
+		p.who, p.err = h.authenticate(ctx, p.address, p.bearer)
+		if p.err != nil && broker.KindOf(p.err) != broker.Unauthenticated {
+			return p.who, true, p.err // nothing is known yet: it could not be verified now
+		}
 		p.known, p.bearer = true, ""
 	}
 	return p.who, p.known, p.err
 }
 
-func (h *Handler) authenticate(ctx context.Context, token string) (broker.Principal, error) {
-	if h.opts.Authenticator == nil {
-		return broker.Principal{}, broker.Errorf(broker.Unauthenticated, "this server knows no tokens")
-	}
-	who, err := h.opts.Authenticator.Authenticate(ctx, token)
-	if err != nil {
-		h.counters.refuse(RefusedCredential)
-		h.log.sampled(&h.log.credential, "credential refused", err)
-	}
-	return who, err
-}
-
 // principal is who a message is from: whoever its own token names, else the connection's, else the session's. A
 // token that does not verify is an error, never a fall back to somebody with fewer or other rights.
 func (x *exchange) principal(m *message, s *session) (broker.Principal, error) {
-	if token := m.credential(); token != "" {
-		return x.h.authenticate(x.ctx, token)
-	}
-	if who, ok, err := x.peer.principal(x.ctx, x.h); ok {
+	who, shown, err := x.shown(m)
+	switch {
+	case err != nil || s == nil:
 		return who, err
+	case !shown:
+		return *s.who.Load(), nil
 	}
-	if s != nil {
-		return s.who, nil
+	s.renew(x.ctx, who)
+	if own := s.who.Load(); who.ExpiredAt(time.Now()) && replaces(&who, own) {
+		return *own, nil // a socket's token has expired, and a message has brought a newer one
 	}
-	return broker.Principal{}, nil
+	return who, nil
+}
+
+// shown is the principal of the token that came with a message, its own or the connection's; ok is false if there is none.
+func (x *exchange) shown(m *message) (who broker.Principal, ok bool, err error) {
+	if token := m.credential(); token != "" {
+		who, err = x.h.authenticate(x.ctx, x.peer.address, token)
+		return who, true, err
+	}
+	return x.peer.principal(x.ctx, x.h)
+}
+
+// renewal looks for a newer credential on a message that needs none. A bad one does it no harm.
+func (x *exchange) renewal(m *message, s *session) {
+	if s.who.Load().Expires.IsZero() {
+		return
+	}
+	if who, ok, err := x.shown(m); ok && err == nil {
+		s.renew(x.ctx, who)
+	}
 }

@@ -1,6 +1,7 @@
 package bayeux
 
 import (
+	"errors"
 	"strconv"
 
 	"waft/broker"
@@ -36,6 +37,12 @@ func invalidChannel(name string) fault   { return fault{405, name, "Invalid chan
 // faultOf says what the broker, the authorizer or the authenticator found wrong, in Bayeux words. arg is what it was about:
 // a channel, or nothing. More than this is for the log.
 func faultOf(err error, arg string) fault {
+	if errors.Is(err, broker.ErrCredentialExpired) {
+		return fault{403, arg, "Credential expired"}
+	}
+	if errors.Is(err, errUnlooked) {
+		return fault{429, arg, "Too many refused credentials"}
+	}
 	switch broker.KindOf(err) {
 	case broker.Invalid:
 		return fault{400, arg, "Bad request"}

@@ -61,6 +61,9 @@ func (x *exchange) run() {
 }
 
 func (x *exchange) dispatch(m *message) {
+	if x.overRate(m) {
+		return
+	}
 	switch m.channel {
 	case "/meta/connect":
 		x.connect(m)
@@ -87,6 +90,9 @@ func (x *exchange) session(m *message) (*session, fault) {
 	}
 	s.queue.Touch()
 	s.heard.Store(x.h.now())
+	if s.overRate(m) {
+		return nil, tooManyMessages
+	}
 	return s, fault{}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,13 @@ type Options struct {
 
 	Outbox *outbox.Outbox // writes to the sockets; nil: one of the handler's own
 	Logger *slog.Logger   // nil: nothing is logged
+
+	// ClientAddress says whose request it is, where a proxy stands between; an invalid address is nobody's. nil: the other end
+	// of the connection.
+	ClientAddress func(*http.Request) netip.Addr
+
+	// Limits of addresses and sessions; SetLimits can change them.
+	Limits Limits
 
 	// Origins lists the web pages that may use this door from a browser ("https://app.example"; "*": all), beside those
 	// of the same host and clients that send no Origin.
@@ -78,11 +86,13 @@ type Handler struct {
 	life      context.Context // of what outlives a request: sockets
 	endLife   context.CancelFunc
 
-	window   window
-	storm    storm
-	counters counters
-	draining atomic.Bool
-	closed   sync.Once
+	limits    atomic.Pointer[limits]
+	addresses addresses
+	window    window
+	storm     storm
+	counters  counters
+	draining  atomic.Bool
+	closed    sync.Once
 
 	mu       sync.RWMutex // guards the rest
 	sessions map[string]*session
@@ -143,6 +153,9 @@ func New(o Options) (*Handler, error) {
 		sockets:  map[*socket]struct{}{},
 		streams:  map[*stream]struct{}{},
 	}
+	if err := h.SetLimits(o.Limits); err != nil {
+		return nil, err
+	}
 	h.packed = &packedForm{plain: h.form, from: o.CompressFrom, stats: &h.counters}
 	h.upgrader = newUpgrader(o.Compression)
 	h.window.init(o.DedupWindow)
@@ -161,9 +174,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.serveScript(w, r)
 		return
 	}
-	if !h.admit(w, r) {
+	from := h.clientAddress(r)
+	if !h.admit(w, r) || !h.arrive(w, from) {
 		return
 	}
+	defer h.depart(from)
 	switch {
 	case r.Method == http.MethodPost:
 		h.servePost(w, r)

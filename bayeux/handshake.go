@@ -1,7 +1,9 @@
 package bayeux
 
 import (
+	"errors"
 	"strings"
+	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -55,11 +57,18 @@ func (x *exchange) greet(m *message) (*session, fault, string) {
 	if f := h.offered(m.types); !f.ok() {
 		return nil, f, h.advice.later()
 	}
+	if f, advice := x.mayHandshake(); !f.ok() {
+		return nil, f, advice
+	}
 	who, err := x.principal(m, nil)
 	if err != nil {
-		return nil, handshakeFault(err), h.afterHandshake(err)
+		return nil, handshakeFault(err), x.afterHandshake(err)
 	}
-	s, err := h.open(who)
+	if !h.addresses.enter(x.peer.address, h.now(), h.limits.Load().sessions, (*address).sessionCount) {
+		h.counters.refuse(RefusedAddressSessions)
+		return nil, tooManySessions, x.later(time.Second)
+	}
+	s, err := h.open(who, x.peer.address)
 	if err != nil {
 		h.counters.refuse(RefusedOverload)
 		h.log.sampled(&h.log.session, "no session for a handshake", err)
@@ -74,18 +83,26 @@ func (x *exchange) greet(m *message) (*session, fault, string) {
 
 // handshakeFault words a credential that was refused, or could not be verified now.
 func handshakeFault(err error) fault {
+	if errors.Is(err, broker.ErrCredentialExpired) {
+		return faultOf(err, "")
+	}
 	if broker.KindOf(err) == broker.Unauthenticated || broker.KindOf(err) == broker.Forbidden {
 		return handshakeDenied
 	}
 	return faultOf(err, "")
 }
 
-// afterHandshake is the advice that goes with it: a bad token does not get better by coming back.
-func (h *Handler) afterHandshake(err error) string {
-	if broker.KindOf(err) == broker.Unauthenticated || broker.KindOf(err) == broker.Forbidden {
-		return h.advice.none
+// afterHandshake is the advice that goes with it: a bad token does not get better by coming back. One that has expired
+// does, when the application has got a new one: a page that slept over night comes with the old one first.
+func (x *exchange) afterHandshake(err error) string {
+	switch kind := broker.KindOf(err); {
+	case errors.Is(err, broker.ErrCredentialExpired):
+		return x.later(2 * time.Second)
+	case kind == broker.Unauthenticated || kind == broker.Forbidden:
+		return x.h.advice.none
+	default:
+		return x.later(time.Second)
 	}
-	return h.advice.later()
 }
 
 // offered checks the client's connection types; one in common is enough, unknown ones do not matter.

@@ -24,7 +24,7 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p := peerOf(r)
+	p := h.peerOf(r)
 	x := h.newExchange(r.Context(), &p, nil)
 	defer x.done()
 	var err error

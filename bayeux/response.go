@@ -18,7 +18,7 @@ func (h *Handler) streamResponse(w http.ResponseWriter, r *http.Request, s *sess
 	if _, err := io.WriteString(c, retryLine()); err != nil {
 		return
 	}
-	if st := h.openStream(c, s); st != nil {
+	if st := h.openStream(c, s, h.clientAddress(r)); st != nil {
 		st.read()
 	}
 }

@@ -2,6 +2,7 @@ package bayeux
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,18 +31,21 @@ type session struct {
 	// static after open
 	h     *Handler
 	id    string // the clientId: whoever has it is the session
-	who   broker.Principal
+	from  netip.Addr
 	queue *broker.Session
 
-	heard      atomic.Int64 // when its last message came, on the handler's clock
-	publishing sync.Mutex   // one publish at a time, so that a repeated one meets an outcome and not an attempt
+	who        atomic.Pointer[broker.Principal] // of the handshake, or a newer one of the same holder
+	messages   broker.Tally                     // of what it sent lately
+	heard      atomic.Int64                     // when its last message came, on the handler's clock
+	publishing sync.Mutex                       // one publish at a time, so that a repeated one meets an outcome and not an attempt
 
-	mu        sync.Mutex   // guards the rest
-	endpoint  endpoint     // nil between polls
-	held      *heldConnect // the connect a socket holds
-	connected bool         // a connect has been accepted: from now on they are held
-	greeted   *socket      // the socket on which one has been answered
-	over      bool         // it has ended: no endpoint may be added
+	mu        sync.Mutex    // guards the rest
+	endpoint  endpoint      // nil between polls
+	held      *heldConnect  // the connect a socket holds
+	connected bool          // a connect has been accepted: from now on they are held
+	greeted   *socket       // the socket on which one has been answered
+	over      bool          // it has ended: no endpoint may be added
+	expiry    *broker.Timer // of the credential; nil: it has none
 }
 
 // heldConnect is a connect that waits on a socket for its time to pass.
@@ -51,8 +55,16 @@ type heldConnect struct {
 	timer *broker.Timer
 }
 
-func (h *Handler) open(who broker.Principal) (*session, error) {
-	s := &session{h: h, who: who}
+var anonymous broker.Principal
+
+// open makes a session, which has been counted for its address.
+func (h *Handler) open(who broker.Principal, from netip.Addr) (*session, error) {
+	s := &session{h: h, from: from}
+	s.who.Store(&anonymous)
+	if !who.Anonymous() {
+		own := who // most have none, and need no memory for it
+		s.who.Store(&own)
+	}
 	queue, err := h.broker.Open(broker.SessionOptions{
 		Protocol:    "bayeux",
 		MaxMessages: h.opts.MaxMessages, MaxBytes: h.opts.MaxBytes, Overflow: h.opts.Overflow,
@@ -60,11 +72,14 @@ func (h *Handler) open(who broker.Principal) (*session, error) {
 		IdleTTL:          h.opts.Interval + h.opts.MaxInterval,
 		Wake:             s.wake,
 		Ended:            s.ended,
+		Lapsed:           s.lapsed,
 	})
 	if err != nil {
+		h.addresses.leave(from, h.now(), (*address).sessionCount)
 		return nil, err
 	}
 	s.id, s.queue = queue.ID(), queue
+	s.armExpiry()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if queue.Err() != nil { // the server is shutting down, and ended has run or will
@@ -166,9 +181,13 @@ func (s *session) ended(_ *broker.Session, reason error) {
 	s.h.mu.Lock()
 	delete(s.h.sessions, s.id)
 	s.h.mu.Unlock()
+	s.h.addresses.leave(s.from, s.h.now(), (*address).sessionCount)
 
 	s.mu.Lock()
 	s.over = true
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
 	e, held := s.endpoint, s.held
 	s.held = nil
 	s.mu.Unlock()
@@ -184,8 +203,11 @@ func (s *session) ended(_ *broker.Session, reason error) {
 		e.leave()
 	}
 	// A poll has been woken, and finds out for itself.
-	if k := broker.KindOf(reason); k == broker.SlowConsumer {
+	switch k := broker.KindOf(reason); {
+	case k == broker.SlowConsumer:
 		s.h.log.sampled(&s.h.log.session, "session ended", reason)
+	case errors.Is(reason, broker.ErrCredentialExpired) || errors.Is(reason, errRevoked):
+		s.h.counters.lapsed.Add(1)
 	}
 }
 
@@ -205,6 +227,10 @@ func (h *Handler) farewell(s *session, reason error) farewell {
 		return farewell{fault: fault{503, "", "Server is stopping"}, advice: h.advice.later()}
 	case broker.KindOf(reason) == broker.SlowConsumer:
 		return farewell{fault: faultOf(reason, ""), advice: h.advice.later()}
+	case errors.Is(reason, broker.ErrCredentialExpired):
+		return h.farewellOfExpiry(s, "Credential expired")
+	case errors.Is(reason, errRevoked):
+		return h.farewellOfExpiry(s, "Rights have changed")
 	case broker.IsExpired(reason):
 		return farewell{fault: unknownClient(s.id), advice: h.advice.handshake(0, time.Second)}
 	default:

@@ -117,29 +117,6 @@ func TestSocket_that_does_not_read_is_closed(t *testing.T) {
 	})
 }
 
-func TestSubscription_ends_with_the_token(t *testing.T) {
-	until := make(chan time.Time, 1)
-	bubble(t, func(t *testing.T, s *server) {
-		until <- time.Now().Add(time.Second)
-		c := s.socket()
-		m := c.ask(strings.Replace(handshakeMessage, "{", `{"ext":{"token":"x"},`, 1))
-		id := m.Get("clientId").Str
-		ok(t, c.ask(subscribe(id, `"1"`, `"/token/a"`)))
-		s.event("/token/a", "1")
-		equal(t, "event", c.next().Get("data").Raw, "1")
-		time.Sleep(1100 * time.Millisecond)
-		s.event("/token/a", "2")
-		c.silent()
-		fails(t, c.ask(subscribe(id, `"2"`, `"/token/a"`)), "403:/token/a:Authentication required")
-		ok(t, c.ask(msg("/meta/unsubscribe", id, `"3"`, `"subscription":"/token/a"`)))
-	}, func(o *Options, b *broker.Options) {
-		o.Authenticator = authenticatorFunc(func(string) (broker.Principal, error) {
-			return broker.Principal{Subject: "a", Issuer: "test", Expires: <-until}, nil
-		})
-		b.Authorizer = anyone{}
-	})
-}
-
 type authenticatorFunc func(string) (broker.Principal, error)
 
 func (f authenticatorFunc) Authenticate(_ context.Context, token string) (broker.Principal, error) {

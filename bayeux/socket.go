@@ -149,9 +149,12 @@ func (s *socket) sessionEnded(session *session, held *heldConnect, reason error)
 	if len(l.buf) > 0 {
 		s.write(l.appendFrame(nil))
 	}
-	if broker.IsShutdown(reason) {
+	switch {
+	case broker.IsShutdown(reason):
 		s.leave(0, websocket.CloseGoingAway)
-	} else {
+	case errors.Is(reason, broker.ErrCredentialExpired) || errors.Is(reason, errRevoked):
+		s.leave(expiryGrace, websocket.CloseNormalClosure)
+	default:
 		s.leave(closeGrace, websocket.CloseNormalClosure)
 	}
 }

@@ -16,6 +16,14 @@ const (
 	RefusedSilent                    // a socket that answered no ping, or a stream whose client sent no message for long
 	RefusedIdle                      // a socket that stayed open without a session
 	RefusedUnread                    // a socket that sends and does not read the replies
+
+	RefusedExpired            // a token that has expired
+	RefusedUnlooked           // a token of an address that had sent too many bad ones
+	RefusedAddressConnections // a request of an address that has too many connections
+	RefusedAddressSessions    // a handshake of an address that has too many sessions
+	RefusedAddressHandshakes  // a handshake of an address that makes too many
+	RefusedAddressMessages    // a message, or a whole request, of an address that sends too many
+	RefusedSessionMessages    // a message of a session that sends too many
 	refusals
 )
 
@@ -23,6 +31,10 @@ var refusalNames = [refusals]string{
 	RefusedOrigin: "origin", RefusedMalformed: "malformed", RefusedTooLarge: "too_large", RefusedCredential: "credential",
 	RefusedClient: "unknown_client", RefusedOverload: "overload", RefusedDraining: "draining", RefusedSilent: "silent_socket",
 	RefusedIdle: "idle_socket", RefusedUnread: "unread_replies",
+	RefusedExpired: "credential_expired", RefusedUnlooked: "credential_damped",
+	RefusedAddressConnections: "address_connections", RefusedAddressSessions: "address_sessions",
+	RefusedAddressHandshakes: "address_handshakes", RefusedAddressMessages: "address_messages",
+	RefusedSessionMessages: "session_messages",
 }
 
 // String is the reason's metric label.
@@ -38,6 +50,7 @@ type Stats struct {
 	Published  uint64 // accepted
 	Duplicates uint64 // publishes that had been accepted before
 	Superseded uint64 // connects that gave way to a newer one, sockets that gave way to a newer endpoint
+	Lapsed     uint64 // sessions sent back to the handshake because what granted them something had ended
 	Returned   uint64 // events put back because a response could not be written
 	Refused    map[Refusal]uint64
 
@@ -53,7 +66,7 @@ type Stats struct {
 }
 
 type counters struct {
-	requests, messages, handshakes, connects, published, duplicates, superseded, returned atomic.Uint64
+	requests, messages, handshakes, connects, published, duplicates, superseded, returned, lapsed atomic.Uint64
 
 	packed, packedInput, packedOutput atomic.Uint64
 
@@ -67,7 +80,7 @@ func (h *Handler) Stats() Stats {
 	c := &h.counters
 	s := Stats{
 		Requests: c.requests.Load(), Messages: c.messages.Load(), Handshakes: c.handshakes.Load(), Connects: c.connects.Load(),
-		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Superseded: c.superseded.Load(), Returned: c.returned.Load(),
+		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Superseded: c.superseded.Load(), Returned: c.returned.Load(), Lapsed: c.lapsed.Load(),
 	}
 	s.Compressed, s.CompressedInput, s.CompressedOutput = c.packed.Load(), c.packedInput.Load(), c.packedOutput.Load()
 	s.Refused = make(map[Refusal]uint64, refusals)

@@ -30,14 +30,7 @@ const (
 
 // raise counts one refusal for address and gives the least interval its client should be told: 0 as long as it is calm.
 func (t *storm) raise(address netip.Addr, now int64) time.Duration {
-	bits := 32
-	if address.Is6() {
-		bits = 64 // what one customer has
-	}
-	who, err := address.Prefix(bits)
-	if err != nil {
-		return 0
-	}
+	who, _ := network(address) // those without one are in it together
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.scores == nil {
@@ -45,7 +38,7 @@ func (t *storm) raise(address netip.Addr, now int64) time.Duration {
 	}
 	s, known := t.scores[who]
 	if !known && len(t.scores) >= stormPeers {
-		t.prune(now)
+		t.makeRoom(now)
 	}
 	s.value, s.at = s.after(now)+1, now
 	t.scores[who] = s
@@ -60,19 +53,25 @@ func (s score) after(now int64) float64 {
 	return s.value * math.Exp2(-float64(now-s.at)/float64(stormHalfLife))
 }
 
-// prune makes room: what has calmed down goes, and something in any case.
-func (t *storm) prune(now int64) {
-	for who, s := range t.scores {
-		if s.after(now) < 1 {
-			delete(t.scores, who)
+// makeRoom forgets the calmest of a few. To look at all of them for each new address would be a storm of its own.
+func (t *storm) makeRoom(now int64) {
+	var calmest netip.Prefix
+	least, looked := math.Inf(1), 0
+	for who, s := range t.scores { // begins somewhere else each time
+		if v := s.after(now); v < least {
+			calmest, least = who, v
+		}
+		if looked++; looked == 16 {
+			break
 		}
 	}
-	for who := range t.scores {
-		if len(t.scores) < stormPeers {
-			return
-		}
-		delete(t.scores, who)
-	}
+	delete(t.scores, calmest)
+}
+
+// later is the advice for a client that is refused for now: not before least has passed, and later each time it happens.
+func (x *exchange) later(least time.Duration) string {
+	least = max(least, x.h.storm.raise(x.peer.address, x.h.now()))
+	return x.h.advice.handshake(least, 2*least+3*time.Second)
 }
 
 // again is the advice for a client whose session is not known: soon, and later each time it happens.

@@ -2,6 +2,7 @@ package bayeux
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ type stream struct {
 	// static after openStream
 	h    *Handler
 	s    *session
+	from netip.Addr
 	conn *outbox.Conn
 
 	mu      sync.Mutex    // guards the rest
@@ -27,14 +29,15 @@ var (
 )
 
 // openStream makes nc, on which the head has been sent, the session's endpoint. It is nil, and nc closed, if it is too late for that.
-func (h *Handler) openStream(nc net.Conn, s *session) *stream {
-	st := &stream{h: h, s: s}
+func (h *Handler) openStream(nc net.Conn, s *session, from netip.Addr) *stream {
+	st := &stream{h: h, s: s, from: from}
 	st.conn = h.outbox.Attach(nc, st)
 	s.heard.Store(h.now())
 	h.mu.Lock()
 	late := h.draining.Load() // Shutdown may have counted the streams already
 	if !late {
 		h.streams[st] = struct{}{}
+		h.stay(from)
 	}
 	h.mu.Unlock()
 	if late {
@@ -67,6 +70,7 @@ func (st *stream) gone() {
 	_ = st.conn.Close() // it may be closed
 	st.timer.Stop()
 	st.s.unbind(st)
+	st.h.depart(st.from)
 	st.h.mu.Lock()
 	delete(st.h.streams, st)
 	st.h.checkIdle()

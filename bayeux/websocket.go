@@ -45,7 +45,7 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 		h.counters.refuse(RefusedMalformed)
 		return
 	}
-	s := &socket{h: h, peer: peerOf(r), packed: compress}
+	s := &socket{h: h, peer: h.peerOf(r), packed: compress}
 	s.conn = h.outbox.Attach(plug.Conn, s)
 	plug.out = s.conn
 	s.heard.Store(h.now())
@@ -57,6 +57,7 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.sockets[s] = struct{}{}
+	h.stay(s.peer.address)
 	s.mu.Lock() // check may run before the timer is known
 	s.timer = h.wheel.AfterFunc(min(h.opts.Ping, h.opts.HandshakeIdle), s.check)
 	s.mu.Unlock()

@@ -110,7 +110,7 @@ func (b *Broker) May(ctx context.Context, who Principal, act Action, p Pattern) 
 func (b *Broker) Keeps(c Channel) bool { return b.opts.Retention(c).Size > 0 }
 
 func (b *Broker) authorize(ctx context.Context, who Principal, act Action, p Pattern) error {
-	if !who.Expires.IsZero() && !time.Now().Before(who.Expires) {
+	if who.ExpiredAt(time.Now()) {
 		return ErrCredentialExpired
 	}
 	return b.opts.Authorizer.Authorize(ctx, who, act, p)

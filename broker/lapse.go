@@ -37,8 +37,7 @@ func (sub *subscription) expires() time.Time {
 }
 
 func (sub *subscription) expired(now time.Time) bool {
-	end := sub.expires()
-	return !end.IsZero() && !now.Before(end)
+	return sub.who != nil && sub.who.ExpiredAt(now)
 }
 
 // armLapse sets the timer for the next credential that ends; mu is held.
@@ -116,10 +115,11 @@ func (b *Broker) Recheck(ctx context.Context) (ended int) {
 
 // Renew makes the session's subscriptions last as long as who's credential does, those that it grants.
 func (s *Session) Renew(ctx context.Context, who Principal) {
+	kept := who.keep()
 	for _, sub := range s.subscriptions() {
 		if s.broker.authorize(ctx, who, ActSubscribe, sub.pattern) == nil {
 			s.mu.Lock()
-			sub.who = longer(sub.who, who)
+			sub.who = longer(sub.who, kept)
 			s.mu.Unlock()
 		}
 	}

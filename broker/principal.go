@@ -16,6 +16,11 @@ type Principal struct {
 // Anonymous tells whether nobody vouches for p.
 func (p Principal) Anonymous() bool { return p.Issuer == "" }
 
+// ExpiredAt tells whether p's credential has ended by then.
+func (p *Principal) ExpiredAt(now time.Time) bool {
+	return !p.Expires.IsZero() && !now.Before(p.Expires)
+}
+
 // Action is what a principal wants to do with channels.
 type Action uint8
 
