@@ -28,6 +28,9 @@
 //     the kernel: without an acknowledge extension, delivery beyond that is at most once.
 //   - A session ends when nothing was heard of it for Interval and MaxInterval; held connects, open sockets and streams keep
 //     it. A socket that answers no ping is closed, and so is a stream whose client sends no message for long.
+//   - A session lasts as long as its credential, and no longer than any that one of its subscriptions needed. Then its connect is
+//     answered with 401 and the advice to handshake. A newer credential of the same holder renews it.
+//   - What an address or a session sends too much of is refused with a 429 and, where there may be advice, with when to come back.
 //   - A clientId is the session: 160 random bits, never logged. No cookies.
 //
 // Who a message is from is decided per message (credential.go); what they may do is decided by the broker.
@@ -35,15 +38,16 @@
 // Goroutines: one per socket and per stream, which reads; none of the package's own besides. Timers run on the broker's wheel.
 //
 // Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
-// session's own. Publishers call session.wake with a channel locked, so nothing that publishes, writes or takes Handler.mu
+// session's own. addresses.mu is innermost. Publishers call session.wake with a channel locked, so nothing that publishes, writes or takes Handler.mu
 // happens under session.mu. session.publishing is held over a publish and guards nothing but its turn.
 //
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages, exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go, publish.go, disconnect.go. The session and its endpoints: session.go,
 // longpoll.go, callback.go (JSONP), websocket.go (upgrade, reading), socket.go (what it serves), alive.go (pings and closing),
-// eventsource.go (opening), stream.go (what it serves), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it
-// changes about a socket). What goes out: reply.go,
-// advice.go, errors.go, event.go, deflate.go (its compressed form), frame.go, ext.go. Who is let in: credential.go, origin.go (CORS, and what goes without). Besides:
+// eventsource.go (opening), stream.go (what it serves), response.go (one over HTTP/2); extension.go (which compression is agreed on),
+// inflate.go (what it changes about a socket). What goes out: reply.go, advice.go, errors.go, event.go, deflate.go (its compressed
+// form), frame.go, ext.go. Who is let in: credential.go, expiry.go (how long), damper.go (bad tokens), origin.go (CORS, and
+// what goes without), address.go (what each has open and did), limit.go. Besides:
 // script.go the client for pages, dedup.go repeated publishes, storm.go clients that cannot keep a session, shutdown.go
 // taking leave, stats.go, log.go.
 //

@@ -118,6 +118,12 @@ func allowedHeaders(more []string) (string, error) {
 	return strings.Join(append([]string{clientHeaders}, more...), ", "), nil
 }
 
+// CheckHeaders tells whether Options.AllowHeaders can be list.
+func CheckHeaders(list []string) error {
+	_, err := allowedHeaders(list)
+	return err
+}
+
 // notToken tells whether a name cannot have r. (RFC 9110 §5.6.2)
 func notToken(r rune) bool {
 	return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)

@@ -32,6 +32,12 @@ func readScript(file string) (*script, error) {
 	return &script{text, `"` + hex.EncodeToString(sum[:16]) + `"`}, nil
 }
 
+// CheckScript tells whether Options.ClientScript can be file.
+func CheckScript(file string) error {
+	_, err := readScript(file)
+	return err
+}
+
 // isScript tells whether the path is one where pages look for a script.
 func isScript(path string) bool {
 	return strings.HasSuffix(path, ".js") || strings.HasSuffix(path, ".map")

@@ -33,7 +33,7 @@ type eventLog struct {
 
 	// owned by run
 	window time.Time // since when slow was counted
-	slow   int       // sessions ended for slowness in the window that got no line of their own
+	slow   int       // lines about slow sessions in the window that were for debug only
 }
 
 // realmEvent is an event and where it happened.
@@ -56,7 +56,7 @@ func newEventLog(logger *slog.Logger) *eventLog {
 // of gives broker.Options.OnEvent for a realm.
 func (l *eventLog) of(realm string) func(broker.Event) {
 	return func(e broker.Event) {
-		slow := e.Type == broker.EventEnded && broker.KindOf(e.Reason) == broker.SlowConsumer
+		slow := e.Type == broker.EventDropped || e.Type == broker.EventEnded && broker.KindOf(e.Reason) == broker.SlowConsumer
 		if !slow && !l.logger.Enabled(context.Background(), slog.LevelDebug) {
 			return
 		}
@@ -104,23 +104,25 @@ func (l *eventLog) write(e realmEvent) {
 			return // the line about the session tells it
 		}
 		l.logger.Debug("unsubscribed", session, slog.Any("pattern", e.Pattern))
+	case broker.EventDropped:
+		l.tooSlow("messages of a session gave way: its reader is too slow", session, slog.Uint64("messages_so_far", e.Session.Dropped()))
 	case broker.EventEnded:
 		if broker.KindOf(e.Reason) == broker.SlowConsumer {
-			l.slowEnded(session, e.Reason)
+			l.tooSlow("session ended: its reader is too slow", session, slog.String("reason", broker.TextOf(e.Reason)))
 			return
 		}
 		l.logger.Debug("session ended", session, slog.String("reason", broker.TextOf(e.Reason)))
 	}
 }
 
-// slowEnded writes about a session that lost messages: loudly, but not once for each of ten thousand.
-func (l *eventLog) slowEnded(session slog.Attr, reason error) {
-	now, why := time.Now(), slog.String("reason", broker.TextOf(reason))
+// tooSlow writes about a session that lost messages: loudly, but not once for each of ten thousand.
+func (l *eventLog) tooSlow(what string, session, why slog.Attr) {
+	now := time.Now()
 	if now.Sub(l.window) < slowWindow {
 		l.slow++
-		l.logger.Debug("session ended", session, why)
+		l.logger.Debug(what, session, why)
 		return
 	}
-	l.logger.Warn("session ended: its reader is too slow", session, why, slog.Int("and_others_before", l.slow))
+	l.logger.Warn(what, session, why, slog.Int("and_others_before", l.slow))
 	l.window, l.slow = now, 0
 }

@@ -78,6 +78,33 @@ func TestEventLog_slow_readers_are_named_with_their_label_and_not_all_of_them(t 
 	}
 }
 
+func TestEventLog_a_session_that_loses_its_oldest_is_named_now_and_then(t *testing.T) {
+	var text buffer
+	events := newEventLog(newLogger(&text, "text", "info"))
+	b := newBroker(t, events)
+	s, err := b.Open(broker.SessionOptions{Protocol: "test", MaxMessages: 1, Overflow: broker.DropOldest})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Subscribe(t.Context(), broker.Principal{}, "/x", broker.SubscribeOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	token := broker.Principal{Issuer: "a", Grants: auth.Everything().Grants()}
+	for range 1000 {
+		if _, err := b.Publish(t.Context(), token, &broker.Message{Channel: "/x", Data: []byte("1")}, broker.PublishOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events.close()
+	log := text.String()
+	if n := strings.Count(log, "gave way"); n == 0 || n > 10 || !strings.Contains(log, "session=test-1 messages_so_far=") {
+		t.Errorf("%d lines:\n%s", n, log)
+	}
+	if n := b.Stats().Lost[broker.LostOldest]; n != 999 {
+		t.Errorf("%d counted", n)
+	}
+}
+
 func newBroker(t *testing.T, events *eventLog) *broker.Broker {
 	t.Helper()
 	rules, err := auth.NewRules(nil)

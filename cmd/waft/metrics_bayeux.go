@@ -15,6 +15,7 @@ var (
 	bayeuxDuplicates = counter("waft_bayeux_duplicates_total", "Client publishes that had been accepted before.", "realm")
 	bayeuxSuperseded = counter("waft_bayeux_superseded_total", "Connects that gave way to a newer one, and sockets that gave way to a newer connection.", "realm")
 	bayeuxReturned   = counter("waft_bayeux_returned_total", "Events queued again because a response could not be written.", "realm")
+	bayeuxLapsed     = counter("waft_bayeux_lapsed_total", "Sessions sent back to the handshake because what granted them something had ended.", "realm")
 	bayeuxRefused    = counter("waft_bayeux_refused_total", "Requests, messages and sockets refused or broken off, by reason.", "realm", "reason")
 	bayeuxCompressed = counter("waft_bayeux_compressed_total", "Events compressed: once each, however many sockets got them.", "realm")
 	bayeuxDeflateIn  = counter("waft_bayeux_compress_input_bytes_total", "Bytes of events that were compressed.", "realm")
@@ -36,6 +37,7 @@ func collectBayeux(to chan<- prometheus.Metric, realm string, s bayeux.Stats) {
 	send(to, bayeuxCompressed, s.Compressed, realm)
 	send(to, bayeuxDeflateIn, s.CompressedInput, realm)
 	send(to, bayeuxDeflateOut, s.CompressedOutput, realm)
+	send(to, bayeuxLapsed, s.Lapsed, realm)
 	for reason, n := range s.Refused {
 		send(to, bayeuxRefused, n, realm, reason.String())
 	}

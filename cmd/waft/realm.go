@@ -65,7 +65,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 			MaxChannels: r.Memory.MaxChannels, MaxBytes: r.Memory.MaxBytes, Window: r.Memory.Window.Duration,
 			MaxKeys: r.Memory.MaxKeys, Sweep: r.Memory.Sweep.Duration,
 		}),
-		MaxMessage: r.Limits.MaxMessage, MaxSessions: r.Limits.MaxSessions,
+		MaxMessage: r.Limits.MaxMessage, MaxSessions: r.Limits.MaxSessions, Publishes: broker.PerSecond(r.Limits.Publishes, 5),
 		OnEvent: onEvent, Wheel: s.wheel,
 	})
 	if err != nil {
@@ -74,7 +74,9 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if t.presence != nil {
 		t.presence.Start(t.broker)
 	}
-	if t.bayeux, err = bayeux.New(r.Bayeux.options(t.broker, t.verifier, s.outbox, logger, dir)); err != nil {
+	door := r.Bayeux.options(t.broker, t.verifier, s.outbox, logger, dir)
+	door.ClientAddress = s.proxies.client
+	if t.bayeux, err = bayeux.New(door); err != nil {
 		return err
 	}
 	store := broker.NewMemoryStore() // as lasting as the engine is

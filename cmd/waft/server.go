@@ -21,6 +21,7 @@ type server struct {
 	wheel           *broker.Wheel
 	outbox          *outbox.Outbox
 	events          *eventLog
+	proxies         proxies
 	realms          []*realm
 	public, private net.Listener
 	web, admin      *http.Server
@@ -46,6 +47,9 @@ func newServer(ctx context.Context, settings *settings, env environment, logger 
 		Shards: settings.Outbox.Shards, WriteTimeout: settings.Outbox.WriteTimeout.Duration, MaxPending: settings.Outbox.MaxPending,
 	})
 	s.events = newEventLog(logger)
+	if s.proxies, err = parseProxies(settings.Proxies); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			now, cancel := context.WithCancel(context.Background())

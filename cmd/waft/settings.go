@@ -13,11 +13,12 @@ import (
 // A key that is absent, zero or empty has its default, which complete fills in: what runs is what `waft config print`
 // shows. Where "nothing" is a choice of its own (a key's publish = []), absent and empty differ, and it says so.
 type settings struct {
-	Listen      string          `toml:"listen"`       // of the protocols; default 127.0.0.1:8080
-	AdminListen string          `toml:"admin_listen"` // of health, metrics and profiles; default 127.0.0.1:8081
-	LogFormat   string          `toml:"log_format"`   // "text" (default) or "json"
-	LogLevel    string          `toml:"log_level"`    // "debug", "info" (default), "warn" or "error"
-	Drain       duration        `toml:"drain"`        // how long a clean stop may take; default 10s
+	Listen      string          `toml:"listen"`          // of the protocols; default 127.0.0.1:8080
+	AdminListen string          `toml:"admin_listen"`    // of health, metrics and profiles; default 127.0.0.1:8081
+	Proxies     []string        `toml:"trusted_proxies"` // addresses and ranges whose X-Forwarded-For or Forwarded is believed; default none
+	LogFormat   string          `toml:"log_format"`      // "text" (default) or "json"
+	LogLevel    string          `toml:"log_level"`       // "debug", "info" (default), "warn" or "error"
+	Drain       duration        `toml:"drain"`           // how long a clean stop may take; default 10s
 	HTTP        httpSettings    `toml:"http"`
 	Publish     publishSettings `toml:"publish"`
 	Outbox      outboxSettings  `toml:"outbox"`
@@ -66,6 +67,8 @@ type realmSettings struct {
 type limitSettings struct {
 	MaxMessage  int `toml:"max_message"`  // bytes of one message's texts; default 1000000
 	MaxSessions int `toml:"max_sessions"` // of all protocols at a time; default 100000
+
+	Publishes int `toml:"publishes_per_second"` // through all doors together; 0 (default): no limit
 }
 
 // memorySettings bounds what a realm keeps in memory.
@@ -84,6 +87,9 @@ const defaultRealm = "default"
 func (s *settings) complete() {
 	s.Listen = cmp.Or(s.Listen, "127.0.0.1:8080")
 	s.AdminListen = cmp.Or(s.AdminListen, "127.0.0.1:8081")
+	if s.Proxies == nil {
+		s.Proxies = []string{}
+	}
 	s.LogFormat = cmp.Or(s.LogFormat, "text")
 	s.LogLevel = cmp.Or(s.LogLevel, "info")
 	fill(&s.Drain, duration{10 * time.Second})

@@ -33,6 +33,13 @@ type bayeuxSettings struct {
 	Compression  bool `toml:"compression"`   // permessage-deflate for WebSocket clients that offer it; default false
 	CompressFrom int  `toml:"compress_from"` // bytes of the smallest event that is then compressed; default 512
 
+	AddressSessions    int `toml:"max_sessions_per_address"`    // at a time; 0 (default): no limit
+	AddressConnections int `toml:"max_connections_per_address"` // requests under way, sockets and streams; 0 (default): no limit
+	AddressHandshakes  int `toml:"handshakes_per_address"`      // a second; 0 (default): no limit
+	AddressMessages    int `toml:"messages_per_address"`        // a second; 0 (default): no limit
+	SessionMessages    int `toml:"messages_per_session"`        // a second; default 1000
+	BadTokens          int `toml:"bad_tokens_per_address"`      // until one in five seconds is looked at; default 20
+
 	Ping          duration `toml:"ping"`           // silence after which a socket is pinged, and the pace of a stream's comments; default 25s
 	PongWait      duration `toml:"pong_wait"`      // how long it then has to answer; default 10s
 	HandshakeIdle duration `toml:"handshake_idle"` // how long a socket may be open without a session; default 30s
@@ -59,6 +66,8 @@ func (b *bayeuxSettings) complete() {
 		b.AllowedExt = []string{"binary"}
 	}
 	fill(&b.CompressFrom, 512)
+	fill(&b.SessionMessages, 1000)
+	fill(&b.BadTokens, 20)
 	fill(&b.Ping, duration{25 * time.Second})
 	fill(&b.PongWait, duration{10 * time.Second})
 	fill(&b.HandshakeIdle, duration{30 * time.Second})
@@ -75,8 +84,17 @@ func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator,
 		MaxMessages: b.MaxMessages, MaxBytes: b.MaxBytes, MaxSubscriptions: b.MaxSubscriptions, Overflow: overflows[b.Overflow],
 		AllowedExt:  b.AllowedExt,
 		Compression: b.Compression, CompressFrom: b.CompressFrom,
-		Ping: b.Ping.Duration, PongWait: b.PongWait.Duration,
+		Limits: b.limits(),
+		Ping:   b.Ping.Duration, PongWait: b.PongWait.Duration,
 		HandshakeIdle: b.HandshakeIdle.Duration, DedupWindow: b.DedupWindow.Duration,
+	}
+}
+
+func (b *bayeuxSettings) limits() bayeux.Limits {
+	return bayeux.Limits{
+		AddressSessions: b.AddressSessions, AddressConnections: b.AddressConnections,
+		AddressHandshakes: b.AddressHandshakes, AddressMessages: b.AddressMessages,
+		SessionMessages: b.SessionMessages, BadTokens: b.BadTokens,
 	}
 }
 

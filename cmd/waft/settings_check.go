@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"waft/bayeux"
 )
 
 // minIdle is the least that http.idle_timeout may be: Faye and CometD keep their connection for up to a minute
@@ -22,6 +24,9 @@ func (s *settings) validate(env environment) error {
 		if err := checkAddress(l.address); err != nil {
 			f.add("%s: %v", l.key, err)
 		}
+	}
+	if _, err := parseProxies(s.Proxies); err != nil {
+		f.add("trusted_proxies: %v", err)
 	}
 	if s.Listen == s.AdminListen && !strings.HasSuffix(s.Listen, ":0") {
 		f.add("admin_listen: %s is the address of listen", s.AdminListen)
@@ -99,6 +104,12 @@ func (r *realmSettings) validate(f *faults, where string, env environment, dir s
 		if err := checkOrigin(o); err != nil {
 			f.add("%s: bayeux.origins: %v", where, err)
 		}
+	}
+	if err := bayeux.CheckHeaders(r.Bayeux.AllowHeaders); err != nil {
+		f.add("%s: bayeux.allow_headers: %v", where, err)
+	}
+	if err := bayeux.CheckScript(r.Bayeux.clientScript(dir)); err != nil {
+		f.add("%s: bayeux.client_script: %v", where, err)
 	}
 	if _, ok := overflows[r.Bayeux.Overflow]; !ok {
 		f.add("%s: bayeux.overflow: %q is neither \"disconnect\" nor \"drop_oldest\"", where, r.Bayeux.Overflow)
