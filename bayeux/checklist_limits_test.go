@@ -191,6 +191,8 @@ var limitRows = []row{
 			time.Sleep(500 * time.Millisecond)
 			ok(t, s.sent("192.0.2.1", publish("", `"1"`, "/a", "1")))
 			equal(t, "refused", s.h.Stats().Refused[RefusedAddressMessages], 5)
+			synctest.Wait()
+			s.h.addresses.with(netip.MustParseAddr("192.0.2.1"), 0, func(x *address) { equal(t, "requests under way", x.open, 0) })
 		})
 	}},
 	{99, "messages_of_a_session", func(t *testing.T) {
@@ -292,6 +294,18 @@ var limitRows = []row{
 				looked++
 				return tokens{}.Authenticate(context.Background(), token)
 			})
+		})
+	}},
+	{30, "a_socket_whose_token_was_not_looked_at_is_looked_at_later", func(t *testing.T) {
+		limited(t, Limits{BadTokens: 1}, func(t *testing.T, s *server) {
+			fails(t, s.sent("192.0.2.1", withToken("bad", handshakeMessage)), "403")
+			c, _, err := s.upgrade("", http.Header{"X-From": {"192.0.2.1"}, "Authorization": {"Bearer good"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tooEarly(t, c.ask(handshakeMessage), "handshake", "Too many refused credentials")
+			time.Sleep(tokenPause)
+			ok(t, c.ask(publish(c.handshake(), `"1"`, "/token/a", "1")))
 		})
 	}},
 	{95, "drain_is_paced", func(t *testing.T) {
