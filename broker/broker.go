@@ -28,16 +28,21 @@ type Options struct {
 	// MaxReplayChannels is how many channels one replay may have; 0 means 1,000. How many messages is up to the session's queue.
 	MaxReplayChannels int
 
-	MaxMessage  int // bytes of one message's texts (Message.Size less its overhead); 0 means 1,000,000
-	MaxSessions int // at a time; 0 means 100,000
-
-	Publishes Rate // messages published, through all doors together; the zero Rate sets no limit
+	MaxMessage  int  // bytes of one message's texts (Message.Size less its overhead); 0 means 1,000,000
+	MaxSessions int  // at a time; 0 means 100,000
+	Publishes   Rate // messages published, through all doors together; the zero Rate sets no limit
 
 	// OnEvent is told of sessions and subscriptions that come and go, and of sessions that lose messages. It must not block nor call the broker. nil: nobody.
 	OnEvent func(Event)
 
 	// Wheel runs the timers. nil: a wheel of the broker's own.
 	Wheel *Wheel
+}
+
+// Limits are those of the Options that SetLimits can change.
+type Limits struct {
+	MaxMessage, MaxSessions int
+	Publishes               Rate
 }
 
 // Broker is the one place where a realm's messages meet its subscriptions. See the package documentation.
@@ -57,6 +62,7 @@ type Broker struct {
 	tasks    taskGroup
 
 	serial        atomic.Uint64 // of session labels
+	limits        atomic.Pointer[Limits]
 	subscriptions atomic.Int64
 	publishes     Tally
 	counters      counters
@@ -67,12 +73,14 @@ func New(o Options) (*Broker, error) {
 	if o.Authorizer == nil {
 		return nil, Errorf(Invalid, "a broker needs an Authorizer: nothing is open by default")
 	}
-	if min(o.MaxMessage, o.MaxSessions, o.MaxReplayChannels) < 0 {
+	if o.MaxReplayChannels < 0 {
 		return nil, Errorf(Invalid, "a broker's limits must not be negative")
 	}
-	o.MaxMessage = cmp.Or(o.MaxMessage, 1_000_000)
-	o.MaxSessions = cmp.Or(o.MaxSessions, 100_000)
 	o.MaxReplayChannels = cmp.Or(o.MaxReplayChannels, 1_000)
+	b := &Broker{}
+	if err := b.SetLimits(Limits{o.MaxMessage, o.MaxSessions, o.Publishes}); err != nil {
+		return nil, err
+	}
 	if o.Engine == nil {
 		o.Engine = NewMemoryEngine(MemoryOptions{})
 	}
@@ -86,7 +94,7 @@ func New(o Options) (*Broker, error) {
 	if o.OnEvent == nil {
 		o.OnEvent = func(Event) {}
 	}
-	b := &Broker{opts: o, engine: o.Engine, wheel: o.Wheel, began: time.Now(), index: newIndex(), sessions: map[string]*Session{}}
+	b.opts, b.engine, b.wheel, b.began, b.index, b.sessions = o, o.Engine, o.Wheel, time.Now(), newIndex(), map[string]*Session{}
 	b.matches.New = func() any { return new(matching) }
 	if err := b.engine.Start(b.deliver); err != nil {
 		return nil, err
@@ -95,6 +103,17 @@ func New(o Options) (*Broker, error) {
 		b.wheel, b.ownWheel = NewWheel(0), true
 	}
 	return b, nil
+}
+
+// SetLimits replaces limits of the Options; zero is the default again. Sessions that are there stay. The error is of kind Invalid.
+func (b *Broker) SetLimits(l Limits) error {
+	if l.MaxMessage < 0 || l.MaxSessions < 0 {
+		return Errorf(Invalid, "a broker's limits must not be negative")
+	}
+	l.MaxMessage = cmp.Or(l.MaxMessage, 1_000_000)
+	l.MaxSessions = cmp.Or(l.MaxSessions, 100_000)
+	b.limits.Store(&l)
+	return nil
 }
 
 // Wheel is where the broker's timers run; adapters put theirs on it too.
@@ -136,8 +155,8 @@ func (b *Broker) Open(o SessionOptions) (*Session, error) {
 	switch {
 	case b.closed:
 		return nil, ErrShutdown
-	case len(b.sessions) >= b.opts.MaxSessions:
-		return nil, Errorf(RateLimited, "the server has %d sessions, which is the most it may have", b.opts.MaxSessions)
+	case len(b.sessions) >= b.limits.Load().MaxSessions:
+		return nil, Errorf(RateLimited, "the server has %d sessions, which is the most it may have", len(b.sessions))
 	case b.sessions[o.ID] != nil:
 		return nil, Errorf(Conflict, "a session with this id exists")
 	}

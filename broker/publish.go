@@ -55,7 +55,7 @@ func (b *Broker) Publish(ctx context.Context, who Principal, m *Message, o Publi
 
 // pace counts n messages of a publish against the realm's rate. What is refused before does not count: strangers cannot use it up.
 func (b *Broker) pace(n int) error {
-	wait := b.publishes.Take(b.opts.Publishes, b.clock(), n)
+	wait := b.publishes.Take(b.limits.Load().Publishes, b.clock(), n)
 	if wait == 0 {
 		return nil
 	}
@@ -99,6 +99,7 @@ func (b *Broker) accept(ctx context.Context, who Principal, m *Message, o Publis
 }
 
 func (b *Broker) check(m *Message, o PublishOptions) error {
+	most := b.limits.Load().MaxMessage
 	switch {
 	case m.Channel == "":
 		return Errorf(Invalid, "the message names no channel")
@@ -106,9 +107,9 @@ func (b *Broker) check(m *Message, o PublishOptions) error {
 		return Errorf(Forbidden, "%s belongs to Bayeux and cannot be published to", m.Channel)
 	case m.Data == nil && len(m.Formats) == 0:
 		return Errorf(Invalid, "the message for %s has no data", m.Channel)
-	case m.Size()-messageOverhead > b.opts.MaxMessage:
+	case m.Size()-messageOverhead > most:
 		return Errorf(TooLarge, "the message for %s has %d bytes, more than the limit of %d",
-			m.Channel, m.Size()-messageOverhead, b.opts.MaxMessage)
+			m.Channel, m.Size()-messageOverhead, most)
 	}
 	if err := checkID("id", m.ID); err != nil {
 		return err

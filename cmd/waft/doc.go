@@ -22,6 +22,7 @@
 //	settings_load.go   where it comes from; settings_check.go what is wrong with it; settings_keys.go and suggest.go how to say
 //	                   so; environment.go, secret.go, units.go
 //	server.go          a server's life; realm.go a realm's; listen.go, router.go, admin.go, admin_subscribers.go; metrics.go and metrics_*.go
+//	reload.go          new rules, keys and limits on SIGHUP; clientaddr.go whose request it is, behind proxies
 //	logging.go         log lines; what sessions do
 //	firstrun.go        what to paste when nothing is configured
 //	client.go          what publish and subscribe have in common
@@ -29,5 +30,5 @@
 //
 // # Deliberately not done
 //
-// Reloading on SIGHUP, and TLS, which is the proxy's.
+// TLS, which is the proxy's; and reloading anything but rules, keys and limits.
 package main

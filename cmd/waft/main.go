@@ -30,6 +30,8 @@ type program struct {
 	env            environment
 	invoked        string // how the user wrote the program's name, for commands to paste
 
+	hangups <-chan os.Signal // each asks a server to read its configuration again; nil: SIGHUP does
+
 	// started, if not nil, is told of a server that serves, before it is announced.
 	started func(*server)
 }

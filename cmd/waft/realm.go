@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"sync"
 
-	"waft/auth"
 	"waft/bayeux"
 	"waft/broker"
 	"waft/broker/presence"
@@ -18,8 +17,8 @@ import (
 type realm struct {
 	// static
 	id       string
+	access   access
 	broker   *broker.Broker
-	verifier *auth.Verifier
 	presence *presence.Tracker // nil: none
 	bayeux   *bayeux.Handler
 	links    []*xmppLink
@@ -49,23 +48,27 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if err != nil {
 		return err
 	}
-	if t.verifier, err = r.verifier(env, dir); err != nil {
+	verifier, err := r.verifier(env, dir)
+	if err != nil {
 		return err
 	}
 	if t.presence, err = r.Presence.tracker(); err != nil {
 		return err
 	}
-	authorizer, onEvent := broker.Authorizer(rules), s.events.of(r.ID)
+	t.access.rules.Store(rules)
+	t.access.verifier.Store(verifier)
+	authorizer, onEvent := broker.Authorizer(&t.access), s.events.of(r.ID)
 	if t.presence != nil {
-		authorizer, onEvent = t.presence.Authorizer(rules), observers(onEvent, t.presence.Observe)
+		authorizer, onEvent = t.presence.Authorizer(authorizer), observers(onEvent, t.presence.Observe)
 	}
+	limits := r.Limits.broker()
 	t.broker, err = broker.New(broker.Options{
-		Authorizer: authorizer, Retention: rules.Retention,
+		Authorizer: authorizer, Retention: t.access.Retention,
 		Engine: broker.NewMemoryEngine(broker.MemoryOptions{
 			MaxChannels: r.Memory.MaxChannels, MaxBytes: r.Memory.MaxBytes, Window: r.Memory.Window.Duration,
 			MaxKeys: r.Memory.MaxKeys, Sweep: r.Memory.Sweep.Duration,
 		}),
-		MaxMessage: r.Limits.MaxMessage, MaxSessions: r.Limits.MaxSessions, Publishes: broker.PerSecond(r.Limits.Publishes, 5),
+		MaxMessage: limits.MaxMessage, MaxSessions: limits.MaxSessions, Publishes: limits.Publishes,
 		OnEvent: onEvent, Wheel: s.wheel,
 	})
 	if err != nil {
@@ -74,7 +77,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if t.presence != nil {
 		t.presence.Start(t.broker)
 	}
-	door := r.Bayeux.options(t.broker, t.verifier, s.outbox, logger, dir)
+	door := r.Bayeux.options(t.broker, &t.access, s.outbox, logger, dir)
 	door.ClientAddress = s.proxies.client
 	if t.bayeux, err = bayeux.New(door); err != nil {
 		return err
@@ -105,7 +108,7 @@ func newXMPPLink(x *xmppSettings, b *broker.Broker, store broker.Store, logger *
 
 // publisher is what the publish API needs of the realm.
 func (t *realm) publisher() httppub.Realm {
-	return httppub.Realm{Broker: t.broker, Authenticator: t.verifier}
+	return httppub.Realm{Broker: t.broker, Authenticator: &t.access}
 }
 
 // startLinks sets the realm's XMPP links going, each on a goroutine of its own.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,7 +18,7 @@ func (p *program) serveCommand() *cli.Command {
 		Name:  "serve",
 		Usage: "run a server",
 		Description: "With nothing configured it serves this machine only, makes a key, and prints commands to try.\n" +
-			"SIGTERM or SIGINT ends it cleanly, a second one at once.\n\n" +
+			"SIGTERM or SIGINT ends it cleanly, a second one at once. SIGHUP reloads rules, keys and limits.\n\n" +
 			"Variables: " + envConfig + ", " + envListen + " and " + envAdminListen + " stand for the flags; " + envRealmKey +
 			" is the key (base64) of the realm `" + defaultRealm + "`.",
 		Flags: []cli.Flag{
@@ -41,6 +44,12 @@ func (p *program) serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.hangups == nil {
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+		p.hangups = hangups
+	}
 	s.start()
 	if p.started != nil {
 		p.started(s)
@@ -56,12 +65,7 @@ func (p *program) serve(c *cli.Context) error {
 		}
 	}
 
-	var failed error
-	select {
-	case failed = <-s.failed:
-		logger.Error("a listener failed; stopping", slog.Any("error", failed))
-	case <-c.Context.Done():
-	}
+	failed := p.untilStopped(c, s)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context), settings.Drain.Duration)
 	defer cancel()
 	if err := s.stop(ctx); err != nil {
@@ -69,6 +73,27 @@ func (p *program) serve(c *cli.Context) error {
 	}
 	logger.Info("stopped")
 	return failed
+}
+
+// untilStopped waits for the signal to stop, or for a listener that fails, and reloads the configuration whenever it is asked to.
+func (p *program) untilStopped(c *cli.Context, s *server) (failed error) {
+	for {
+		select {
+		case failed = <-s.failed:
+			s.logger.Error("a listener failed; stopping", slog.Any("error", failed))
+			return failed
+		case <-c.Context.Done():
+			return nil
+		case <-p.hangups:
+			next, err := p.loadFor(c)
+			if err == nil {
+				err = s.reload(c.Context, next, p.env)
+			}
+			if err != nil {
+				s.logger.Error("the configuration was not reloaded, and nothing has changed", slog.Any("error", err))
+			}
+		}
+	}
 }
 
 // makeKeys makes a key for every realm that has none, and what to tell the user about it.
@@ -82,6 +107,7 @@ func (s *settings) makeKeys() ([]*firstRun, error) {
 		text := auth.GenerateSecret()
 		r.Keys = []keySettings{{ID: "main", secretSettings: secretSettings{Secret: newSecret(text)}}}
 		r.Keys[0].complete()
+		r.keyMade = true
 		key, err := r.Keys[0].key(nil, "")
 		if err != nil {
 			return nil, err

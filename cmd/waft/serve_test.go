@@ -25,7 +25,14 @@ type running struct {
 // serve starts `waft serve` on free ports. Whatever the test does, it is stopped at the end.
 func serve(t *testing.T, env map[string]string, args ...string) *running {
 	t.Helper()
+	return serveWith(t, env, func(*program) {}, args...)
+}
+
+// serveWith is serve for a program that the test has something to tell.
+func serveWith(t *testing.T, env map[string]string, tell func(*program), args ...string) *running {
+	t.Helper()
 	r := &running{terminal: newTerminal(env)}
+	tell(r.program)
 	up := make(chan *server, 1)
 	r.started = func(s *server) { up <- s }
 	ctx, cancel := context.WithCancel(context.Background())

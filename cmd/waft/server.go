@@ -28,12 +28,14 @@ type server struct {
 	ready           readiness
 	failed          chan error // of a listener; capacity for both
 
+	settings *settings // in effect; owned by whoever calls reload
+
 	serving sync.WaitGroup // the two listeners' goroutines
 }
 
 // newServer makes the parts and opens the listeners. On an error nothing is left running.
 func newServer(ctx context.Context, settings *settings, env environment, logger *slog.Logger) (_ *server, err error) {
-	s := &server{logger: logger, failed: make(chan error, 2)}
+	s := &server{logger: logger, settings: settings, failed: make(chan error, 2)}
 	// The addresses first: that one is taken is the likeliest failure, and nothing has to be undone for it.
 	if s.public, err = listen(ctx, "listen", settings.Listen); err != nil {
 		return nil, err

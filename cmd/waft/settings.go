@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
+
+	"waft/broker"
 )
 
 // settings is the configuration of a waft process: the shape of the TOML file. docs/configuration.md explains every
@@ -61,6 +63,8 @@ type realmSettings struct {
 	Bayeux   bayeuxSettings   `toml:"bayeux"`
 	Presence presenceSettings `toml:"presence"`
 	XMPP     []xmppSettings   `toml:"xmpp"`
+
+	keyMade bool // its one key was made at the start
 }
 
 // limitSettings bounds a realm's broker.
@@ -69,6 +73,10 @@ type limitSettings struct {
 	MaxSessions int `toml:"max_sessions"` // of all protocols at a time; default 100000
 
 	Publishes int `toml:"publishes_per_second"` // through all doors together; 0 (default): no limit
+}
+
+func (l *limitSettings) broker() broker.Limits {
+	return broker.Limits{MaxMessage: l.MaxMessage, MaxSessions: l.MaxSessions, Publishes: broker.PerSecond(l.Publishes, 5)}
 }
 
 // memorySettings bounds what a realm keeps in memory.

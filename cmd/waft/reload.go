@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"waft/auth"
+	"waft/broker"
+)
+
+// What SIGHUP changes: rules, keys and limits, of all realms or of none. Whatever else is different in the file takes a restart,
+// and nothing is changed then, so that the file is never half in effect.
+
+// access is a realm's rules and keys, which a reload replaces. It is the broker's Authorizer and the doors' Authenticator.
+type access struct {
+	rules    atomic.Pointer[auth.Rules]
+	verifier atomic.Pointer[auth.Verifier]
+}
+
+// Authorize implements broker.Authorizer.
+func (a *access) Authorize(ctx context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
+	return a.rules.Load().Authorize(ctx, who, act, p)
+}
+
+// Authenticate implements broker.Authenticator.
+func (a *access) Authenticate(ctx context.Context, token string) (broker.Principal, error) {
+	return a.verifier.Load().Authenticate(ctx, token)
+}
+
+// Retention is what broker.Options.Retention wants.
+func (a *access) Retention(c broker.Channel) broker.Retention { return a.rules.Load().Retention(c) }
+
+// reload puts the rules, keys and limits of next in place of those that run. On an error nothing has changed.
+func (s *server) reload(ctx context.Context, next *settings, env environment) error {
+	if other := fixedDifferences(s.settings, next); len(other) > 0 {
+		return fmt.Errorf("only rules, keys and limits can change while waft runs; restart it for %s", strings.Join(other, ", "))
+	}
+	type change struct {
+		rules    *auth.Rules
+		verifier *auth.Verifier
+	}
+	var changes []change
+	for i := range next.Realms {
+		r := &next.Realms[i]
+		if old := s.settings.Realms[i]; len(r.Keys) == 0 {
+			if !old.keyMade {
+				return fmt.Errorf("realm %s: it has no key any more; restart waft, and it will make one", r.ID)
+			}
+			r.Keys, r.keyMade = old.Keys, true
+		}
+		rules, badRules := r.rules()
+		verifier, badKeys := r.verifier(env, next.dir)
+		if err := errors.Join(badRules, badKeys); err != nil {
+			return fmt.Errorf("realm %s: %w", r.ID, err)
+		}
+		changes = append(changes, change{rules, verifier})
+	}
+	for i, c := range changes {
+		r, set := s.realms[i], &next.Realms[i]
+		// validate has refused what these could refuse.
+		if err := errors.Join(r.broker.SetLimits(set.Limits.broker()), r.bayeux.SetLimits(set.Bayeux.limits())); err != nil {
+			return fmt.Errorf("realm %s: %w", r.id, err)
+		}
+		r.access.rules.Store(c.rules)
+		r.access.verifier.Store(c.verifier)
+		ended := r.broker.Recheck(ctx)
+		s.logger.InfoContext(ctx, "reloaded rules, keys and limits", slog.String("realm", r.id), slog.Int("subscriptions_ended", ended))
+	}
+	s.settings = next
+	return nil
+}
+
+// fixedDifferences names the keys that are not the same in both, without those that reload replaces.
+func fixedDifferences(a, b *settings) []string {
+	x, y := fixed(a), fixed(b)
+	return differences("", reflect.ValueOf(x), reflect.ValueOf(y))
+}
+
+// fixed is a copy without rules, keys and limits.
+func fixed(s *settings) settings {
+	c := *s
+	c.Realms = slices.Clone(s.Realms)
+	for i := range c.Realms {
+		r := &c.Realms[i]
+		r.Rules, r.Keys, r.Limits, r.Tokens = nil, nil, limitSettings{}, tokenSettings{}
+		b := &r.Bayeux
+		b.AddressSessions, b.AddressConnections, b.AddressHandshakes, b.AddressMessages, b.SessionMessages, b.BadTokens = 0, 0, 0, 0, 0, 0
+	}
+	return c
+}
+
+// differences lists the keys under path whose values differ.
+func differences(path string, a, b reflect.Value) (keys []string) {
+	switch {
+	case a.Kind() == reflect.Struct && a.NumField() > 0 && tomlKeys(a.Type()):
+		for _, f := range reflect.VisibleFields(a.Type()) {
+			if key := tomlKey(f); key != "" {
+				keys = append(keys, differences(strings.TrimPrefix(path+"."+key, "."), a.FieldByIndex(f.Index), b.FieldByIndex(f.Index))...)
+			}
+		}
+	case a.Kind() == reflect.Slice && a.Len() == b.Len() && a.Type().Elem().Kind() == reflect.Struct:
+		for i := range a.Len() {
+			keys = append(keys, differences(path, a.Index(i), b.Index(i))...)
+		}
+	case !reflect.DeepEqual(a.Interface(), b.Interface()):
+		keys = []string{path}
+	}
+	return keys
+}
+
+// tomlKeys tells whether t is a table.
+func tomlKeys(t reflect.Type) bool { return len(tableKeys(t)) > 0 }
