@@ -142,7 +142,9 @@ var limitRows = []row{
 				c.end()
 				synctest.Wait()
 				if c.name == "poll" {
-					<-held
+					if err := <-held; err == nil {
+						t.Error("the poll was answered")
+					}
 				}
 				again, _, err := s.upgrade("", header)
 				if err != nil {
@@ -388,5 +390,7 @@ func TestAddresses_are_bounded_and_forgotten(t *testing.T) {
 	}
 	equal(t, "known before", before > 1000, true)
 	equal(t, "known later", len(table.known), 0)
-	equal(t, "without an address", table.enter(netip.Addr{}, 0, 1, (*address).openCount) && table.enter(netip.Addr{}, 0, 1, (*address).openCount), true)
+	for range 2 {
+		equal(t, "let in without an address", table.enter(netip.Addr{}, 0, 1, (*address).openCount), true)
+	}
 }

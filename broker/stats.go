@@ -41,7 +41,7 @@ const (
 	lostReasons
 )
 
-var lostNames = [lostReasons]string{
+var lostNames = [lostReasons]string{ //nolint:gosec // G101: no credential is here
 	LostSlow: "slow_consumer", LostOldest: "drop_oldest", LostExpired: "session_expired",
 	LostShutdown: "shutdown", LostClosed: "session_closed",
 	LostCredential: "credential_expired",

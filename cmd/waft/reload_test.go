@@ -13,7 +13,6 @@ type reloadable struct {
 	t       *testing.T
 	path    string
 	hangups chan os.Signal
-	reloads int
 }
 
 const reloadBase = "[[realm]]\nid = 'default'\n"
