@@ -163,6 +163,14 @@ func TestPresence_sees_every_way_to_leave(t *testing.T) {
 				if st := w.p.Stats(); st.Channels != 0 || st.Members != 0 {
 					t.Errorf("what remains: %+v", st)
 				}
+			}, func(o *broker.Options) {
+				// It needs a credential, or it would not end with one.
+				o.Authorizer = brokertest.AuthorizerFunc(func(_ context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
+					if who.Anonymous() && act == broker.ActSubscribe && p == "/chat/42" {
+						return broker.Errorf(broker.Unauthenticated, "a credential is needed")
+					}
+					return nil
+				})
 			})
 		})
 	}

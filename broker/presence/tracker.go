@@ -95,7 +95,7 @@ func (t *Tracker) Close() {
 func (t *Tracker) Observe(e broker.Event) {
 	switch e.Type {
 	case broker.EventSubscribed, broker.EventUnsubscribed, broker.EventReaders:
-	case broker.EventOpened, broker.EventEnded:
+	case broker.EventOpened, broker.EventEnded, broker.EventDropped:
 		return
 	}
 	c, ok := e.Pattern.Channel()
