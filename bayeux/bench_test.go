@@ -18,12 +18,12 @@ import (
 )
 
 // quickServer holds for long and pings seldom.
-func quickServer(b *testing.B) *server {
+func quickServer(b *testing.B, set ...func(*Options, *broker.Options)) *server {
 	b.Helper()
-	return newServer(b, func(o *Options, _ *broker.Options) {
+	return newServer(b, append(set, func(o *Options, _ *broker.Options) {
 		o.Timeout, o.Ping, o.MaxInterval = time.Hour, time.Hour, time.Hour
 		o.MaxMessages, o.MaxBytes = 100_000, 1<<30
-	})
+	})...)
 }
 
 // rawSocket upgrades a connection and makes a session, with as little memory as a client can: its bytes are the

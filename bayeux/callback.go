@@ -39,7 +39,7 @@ func (h *Handler) serveCallback(w http.ResponseWriter, r *http.Request) {
 	defer x.done()
 	var err error
 	x.messages, x.callback, err = parseQuery(x.messages, r.URL.RawQuery, h.opts.MaxBatch)
-	x.serve(w, err)
+	x.serve(w, r, err)
 }
 
 // parseQuery reads the messages of a query, and the name of the function to call. A query is a form: a plus is a space, as

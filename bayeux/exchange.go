@@ -20,6 +20,7 @@ type exchange struct {
 	replies  list      // to everything but connects over HTTP
 	waiting  []waiting // connects over HTTP, in order
 	frame    []byte    // room for the whole answer
+	head     []byte    // and for one with its head, on a connection of ours
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -37,8 +38,8 @@ const keepBuffer = 64 << 10
 func (x *exchange) done() {
 	clear(x.messages)
 	clear(x.waiting)
-	*x = exchange{messages: x.messages[:0], waiting: x.waiting[:0], replies: list{x.replies.buf[:0]}, frame: x.frame[:0]}
-	if cap(x.replies.buf)+cap(x.frame) > keepBuffer || cap(x.messages) > 64 {
+	*x = exchange{messages: x.messages[:0], waiting: x.waiting[:0], replies: list{x.replies.buf[:0]}, frame: x.frame[:0], head: x.head[:0]}
+	if cap(x.replies.buf)+cap(x.frame)+cap(x.head) > keepBuffer || cap(x.messages) > 64 {
 		return
 	}
 	exchanges.Put(x)

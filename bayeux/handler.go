@@ -59,6 +59,11 @@ type Options struct {
 	// AllowedExt names the members of a published message's ext that subscribers are given; nil means "binary".
 	AllowedExt []string
 
+	// HoldInHandler leaves held polls in their handlers, as those over TLS and HTTP/2 always are. It costs some 30 KB each, and
+	// is for servers that must see every connection to its end: the usual way takes the connection of a held poll over
+	// (http.Hijacker) and has the same server serve it on when the poll is answered.
+	HoldInHandler bool
+
 	Ping          time.Duration // silence after which a socket is pinged, and the pace of a stream's comments; 0 means 25 seconds
 	PongWait      time.Duration // how long it then has to answer; 0 means 10 seconds
 	HandshakeIdle time.Duration // how long a socket may stay open without a session and without a message; 0 means 30 seconds
@@ -94,12 +99,14 @@ type Handler struct {
 	draining  atomic.Bool
 	closed    sync.Once
 
-	mu       sync.RWMutex // guards the rest
-	sessions map[string]*session
-	sockets  map[*socket]struct{}
-	streams  map[*stream]struct{}
-	polls    int           // being held or answered
-	idle     chan struct{} // closed when polls, sockets and streams fall to nothing, if Shutdown waits
+	mu        sync.RWMutex // guards the rest
+	sessions  map[string]*session
+	sockets   map[*socket]struct{}
+	streams   map[*stream]struct{}
+	polls     int                        // being held or answered
+	held      map[*heldPoll]struct{}     // those that gave up their requests, and the connections of such
+	handbacks map[*http.Server]*handback // where those go back to
+	idle      chan struct{}              // closed when polls, sockets and streams fall to nothing, if Shutdown waits
 }
 
 // New makes the door. Errors are of kind Invalid.
@@ -152,6 +159,7 @@ func New(o Options) (*Handler, error) {
 		sessions: map[string]*session{},
 		sockets:  map[*socket]struct{}{},
 		streams:  map[*stream]struct{}{},
+		held:     map[*heldPoll]struct{}{}, handbacks: map[*http.Server]*handback{},
 	}
 	if err := h.SetLimits(o.Limits); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -24,7 +25,22 @@ import (
 	"waft/broker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(bothWays{m}) }
+
+// bothWays runs every test twice: with polls that give up their requests, and with polls held in their handlers.
+type bothWays struct{ m *testing.M }
+
+var holdInHandler bool
+
+func (b bothWays) Run() int {
+	code := b.m.Run()
+	once := func(name string) bool { f := flag.Lookup(name); return f != nil && f.Value.String() != "" }
+	if code == 0 && !once("test.bench") && !once("test.fuzz") && !once("test.list") {
+		holdInHandler = true
+		code = b.m.Run()
+	}
+	return code
+}
 
 // Everybody may do everything, but for channels below /token, which need a token, and /closed, where nobody may.
 type rules struct{}
@@ -83,7 +99,7 @@ func bubble(t *testing.T, f func(t *testing.T, s *server), set ...func(*Options,
 }
 
 func startServer(t testing.TB, l net.Listener, dial func(context.Context, string, string) (net.Conn, error), set ...func(*Options, *broker.Options)) *server {
-	o := Options{Authenticator: tokens{}, Origins: []string{page}, Timeout: holdTime, MaxInterval: grace}
+	o := Options{Authenticator: tokens{}, Origins: []string{page}, Timeout: holdTime, MaxInterval: grace, HoldInHandler: holdInHandler}
 	bo := broker.Options{Authorizer: rules{}}
 	for _, f := range set {
 		f(&o, &bo)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -29,11 +31,11 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	defer x.done()
 	var err error
 	x.messages, err = parseBody(x.messages, r.Header.Get("Content-Type"), body, h.opts.MaxBatch)
-	x.serve(w, err)
+	x.serve(w, r, err)
 }
 
 // serve answers a request whose messages have been read, or could not be.
-func (x *exchange) serve(w http.ResponseWriter, err error) {
+func (x *exchange) serve(w http.ResponseWriter, r *http.Request, err error) {
 	h := x.h
 	switch {
 	case errors.Is(err, errTooMany):
@@ -51,6 +53,11 @@ func (x *exchange) serve(w http.ResponseWriter, err error) {
 		_ = x.respond(w, nil, nil) // who is gone need not be told
 		return
 	}
+	x.h.pollBegins()
+	if x.holdable(r) && x.hold(w, r) {
+		return // it ends elsewhere
+	}
+	defer x.h.pollEnds()
 	x.respondToConnects(w)
 }
 
@@ -88,6 +95,7 @@ type poll struct {
 	// guarded by s.mu
 	superseded bool
 	expired    bool
+	reading    net.Conn // of a poll that gave up its request: it is woken by breaking this off
 }
 
 // waiting is a poll in its request.
@@ -114,6 +122,10 @@ const (
 )
 
 func (p *poll) wake() {
+	if p.reading != nil {
+		_ = p.reading.SetReadDeadline(longAgo) // it fails where reading does
+		return
+	}
 	select {
 	case p.signal <- struct{}{}:
 	default:
@@ -124,12 +136,16 @@ func (p *poll) attach(*session) {}
 
 func (p *poll) detach(*session) { p.superseded = true }
 
-func (p *poll) replaced(*session, *heldConnect) { p.wake() }
+func (p *poll) replaced(*session, *heldConnect) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	p.wake()
+}
 
 func (p *poll) expire() {
 	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
 	p.expired = true
-	p.s.mu.Unlock()
 	p.wake()
 }
 
@@ -160,8 +176,6 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration) {
 // respondToConnects waits for the connects of the request and sends its one response. Until there is something to
 // send nothing is taken from the queue, so that nothing is lost when the client hangs up.
 func (x *exchange) respondToConnects(w http.ResponseWriter) {
-	x.h.pollBegins()
-	defer x.h.pollEnds()
 	clear(x.messages) // the body need not stay while connects are held
 	for i := range x.waiting {
 		x.waiting[i].wait(x.ctx)
@@ -255,9 +269,9 @@ func (p *waiting) answer(events, connects *list) {
 	connects.add(&r)
 }
 
-// respond sends the array: events, then replies, then the replies to connects. gobayeux holds back the last message of a
-// response, and Faye goes by the last advice; so the connect reply is the last. Clients take any status but 200 for a failure.
-func (x *exchange) respond(w http.ResponseWriter, events, connects []byte) error {
+// body is the array: events, then replies, then the replies to connects. gobayeux holds back the last message of a
+// response, and Faye goes by the last advice; so the connect reply is the last.
+func (x *exchange) body(events, connects []byte) []byte {
 	b := append(x.frame[:0], '[')
 	for _, part := range [...][]byte{events, x.replies.buf, connects} {
 		if len(part) > 0 {
@@ -269,16 +283,17 @@ func (x *exchange) respond(w http.ResponseWriter, events, connects []byte) error
 	}
 	b = append(b, ']')
 	x.frame = b
-
-	header := w.Header()
-	header["Content-Type"] = contentType
 	if x.callback != "" {
-		b = appendCall(nil, x.callback, b)
-		header["Content-Type"] = scriptType
-		header["Content-Disposition"] = attachment // opened by itself, it is a file and not a page
+		return appendCall(nil, x.callback, b)
 	}
-	header["Cache-Control"] = noStore
-	header["X-Content-Type-Options"] = noSniff
+	return b
+}
+
+// respond sends the one response. Clients take any status but 200 for a failure.
+func (x *exchange) respond(w http.ResponseWriter, events, connects []byte) error {
+	b := x.body(events, connects)
+	header := w.Header()
+	maps.Copy(header, x.answerFields())
 	header["Content-Length"] = []string{strconv.Itoa(len(b))}
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Now().Add(writeWithin)) // as for reading
@@ -291,13 +306,25 @@ func (x *exchange) respond(w http.ResponseWriter, events, connects []byte) error
 	return nil
 }
 
-// Values of header fields, made once.
+// answerFields are the header fields that every answer of the kind has.
+func (x *exchange) answerFields() http.Header {
+	if x.callback != "" {
+		return scriptFields
+	}
+	return jsonFields
+}
+
+// Header fields, made once.
 var (
-	contentType = []string{"application/json; charset=utf-8"}
-	scriptType  = []string{"text/javascript; charset=utf-8"}
-	attachment  = []string{"attachment; filename=f.txt"}
-	noStore     = []string{"no-cache, no-store"}
-	noSniff     = []string{"nosniff"}
+	noStore    = []string{"no-cache, no-store"}
+	noSniff    = []string{"nosniff"}
+	jsonFields = http.Header{
+		"Content-Type": {"application/json; charset=utf-8"}, "Cache-Control": noStore, "X-Content-Type-Options": noSniff,
+	}
+	scriptFields = http.Header{
+		"Content-Type": {"text/javascript; charset=utf-8"}, "Cache-Control": noStore, "X-Content-Type-Options": noSniff,
+		"Content-Disposition": {"attachment; filename=f.txt"}, // opened by itself, it is a file and not a page
+	}
 )
 
 func (h *Handler) pollBegins() {

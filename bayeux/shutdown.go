@@ -2,6 +2,8 @@ package bayeux
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -17,6 +19,7 @@ import (
 // be called again.
 func (h *Handler) Shutdown(ctx context.Context) error {
 	h.draining.Store(true)
+	h.closeIdle(nil)
 	h.drain(ctx)
 	err := h.waitIdle(ctx)
 	h.mu.RLock()
@@ -26,7 +29,14 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	for st := range h.streams {
 		_ = st.conn.Close()
 	}
+	for c := range h.held {
+		_ = c.nc.Close()
+	}
+	backs := slices.Collect(maps.Values(h.handbacks))
 	h.mu.RUnlock()
+	for _, b := range backs {
+		_ = b.Close() // no poll is held any more
+	}
 	h.closed.Do(func() {
 		h.endLife()
 		if h.ownOutbox {
@@ -95,7 +105,7 @@ func (h *Handler) waitIdle(ctx context.Context) error {
 
 // checkIdle tells Shutdown when nothing is left; mu is held.
 func (h *Handler) checkIdle() {
-	if h.idle != nil && h.polls == 0 && len(h.sockets) == 0 && len(h.streams) == 0 {
+	if h.idle != nil && h.polls == 0 && len(h.held) == 0 && len(h.sockets) == 0 && len(h.streams) == 0 {
 		close(h.idle)
 		h.idle = nil
 	}

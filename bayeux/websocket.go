@@ -176,7 +176,7 @@ type plugged struct {
 // Hijack implements http.Hijacker.
 func (p plugged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	nc, rw, err := http.NewResponseController(p.ResponseWriter).Hijack()
-	p.plug.Conn = nc
+	p.plug.Conn = bare(nc)
 	return p.plug, rw, err
 }
 

@@ -1,0 +1,255 @@
+package bayeux
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A poll that has to wait gives up its request, for which net/http keeps buffers, a header and two goroutines: five times what
+// a poll needs. Its connection is taken over and the handler returns. One goroutine stays, which reads: that is how one finds out
+// that a client has gone. Whoever ends the poll breaks the reading off; the goroutine writes the response, waits for the first
+// byte of a next request, and gives the connection back to its server. No request is read here.
+
+// heldPoll is what is kept of such a poll.
+type heldPoll struct {
+	// static after hold
+	nc       net.Conn
+	back     *handback
+	fields   []byte // of the response's head, that came about with the request: for CORS, or none
+	callback string
+	last     bool // the client wants the connection closed
+
+	// owned by run
+	waiting
+	ahead []byte // what the client has sent beyond the request
+
+	idle bool // it has been answered and waits for the next request; guarded by Handler.mu
+}
+
+// longAgo is a deadline that breaks reading off.
+var longAgo = time.Unix(1, 0)
+
+// What look is told: there is somebody to answer, or nobody.
+var (
+	present      = context.Background()
+	gone, goAway = context.WithCancel(present)
+)
+
+func init() { goAway() }
+
+// holdable tells whether x is one connect that is going to wait, on a connection that can be used again: a request that was not
+// read to its last byte would have its rest taken for the next one.
+func (x *exchange) holdable(r *http.Request) bool {
+	if x.h.opts.HoldInHandler || len(x.waiting) != 1 || len(x.replies.buf) > 0 {
+		return false
+	}
+	if p := &x.waiting[0]; p.poll == nil || p.hold <= 0 || p.s.queue.Pending() > 0 {
+		return false
+	}
+	// Over TLS a server knows only its own kind of connection, and no request on another would be known to be safe.
+	if r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.TLS != nil || r.Header["Expect"] != nil {
+		return false
+	}
+	if r.Method != http.MethodPost { // nobody has read its body
+		return r.ContentLength == 0
+	}
+	n, err := r.Body.Read(make([]byte, 1))
+	return n == 0 && errors.Is(err, io.EOF)
+}
+
+// hold takes the connection over, to answer on it later. If that cannot be it is false, and nothing has changed.
+func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	control := http.NewResponseController(w)
+	if !ok || control.SetReadDeadline(time.Time{}) != nil { // without which it could not be woken
+		return false
+	}
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	back := x.h.handback(server, addr)
+	if back == nil {
+		return false
+	}
+	nc, rw, err := control.Hijack()
+	if err != nil {
+		return false
+	}
+	c := &heldPoll{
+		nc: nc, back: back, fields: ownFields(w.Header()), callback: x.callback, last: r.Close, waiting: x.waiting[0],
+	}
+	if n := rw.Reader.Buffered(); n > 0 {
+		c.ahead, _ = rw.Reader.Peek(n) // they are there
+		c.ahead = slices.Clone(c.ahead)
+	}
+	if again, ok := nc.(*returned); ok {
+		c.nc, c.ahead = again.Conn, append(c.ahead, again.ahead...)
+	}
+	x.h.mu.Lock()
+	x.h.held[c] = struct{}{}
+	x.h.mu.Unlock()
+	go c.run()
+	return true
+}
+
+// ownFields are the fields of a response's head but those that every answer has.
+func ownFields(header http.Header) []byte {
+	if len(header) == 0 {
+		return nil
+	}
+	return onWire(header, everyAnswers)
+}
+
+// everyAnswers are the fields that are set when it is sent.
+var everyAnswers = map[string]bool{
+	"Cache-Control": true, "Connection": true, "Content-Disposition": true, "Content-Length": true, "Content-Type": true, "Date": true,
+	"Trailer": true, "Transfer-Encoding": true, "X-Content-Type-Options": true,
+}
+
+// answerHead is answerFields on the wire.
+func (x *exchange) answerHead() []byte {
+	if x.callback != "" {
+		return scriptHead
+	}
+	return jsonHead
+}
+
+var jsonHead, scriptHead = onWire(jsonFields, nil), onWire(scriptFields, nil)
+
+func onWire(header http.Header, without map[string]bool) []byte {
+	var b bytes.Buffer
+	_ = header.WriteSubset(&b, without) // a buffer takes everything
+	return slices.Clip(b.Bytes())
+}
+
+// run is the poll's goroutine.
+func (c *heldPoll) run() {
+	h := c.s.h
+	timer := h.wheel.AfterFunc(c.hold, c.poll.expire)
+	here := c.await()
+	timer.Stop()
+	c.poll.wakeBy(nil)
+	again := here && c.respond()
+	h.pollEnds()
+	again = again && c.rest()
+	h.mu.Lock()
+	delete(h.held, c)
+	h.checkIdle()
+	h.mu.Unlock()
+	if !again {
+		_ = c.nc.Close() // it may be closed
+		return
+	}
+	c.back.give(c.nc, c.ahead)
+}
+
+// await is wait, with reading. It is false if the client has gone.
+func (c *heldPoll) await() bool {
+	for {
+		reading := len(c.ahead) == 0
+		if reading {
+			c.poll.wakeBy(c.nc)
+		} else { // the next request is here, and stays where it is
+			c.poll.wakeBy(nil)
+		}
+		switch {
+		case c.look(present):
+			return true
+		case !reading:
+			<-c.poll.signal
+		case !c.read():
+			c.look(gone)
+			return false
+		}
+	}
+}
+
+// read waits for a byte. It is false if the connection has ended, but not if the reading was broken off.
+func (c *heldPoll) read() bool {
+	b := make([]byte, 1)
+	n, err := c.nc.Read(b)
+	c.ahead = append(c.ahead, b[:n]...)
+	late, ok := errors.AsType[net.Error](err)
+	return n > 0 || err == nil || ok && late.Timeout()
+}
+
+// wakeBy says on which connection the poll reads, to be woken by breaking that off; nil: on none.
+func (p *poll) wakeBy(nc net.Conn) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if p.reading != nil {
+		_ = p.reading.SetReadDeadline(time.Time{}) // it fails where reading will
+	}
+	p.reading = nc
+}
+
+// respond sends the response. It is false if that was the connection's last.
+func (c *heldPoll) respond() bool {
+	h := c.s.h
+	again := !c.last && !h.draining.Load() && !c.back.over()
+	x := h.newExchange(present, nil, nil)
+	defer x.done()
+	x.callback = c.callback
+	x.waiting = append(x.waiting, c.waiting)
+	var events, connects list
+	x.waiting[0].answer(&events, &connects)
+	body := x.body(events.buf, connects.buf)
+
+	b := append(x.head[:0], "HTTP/1.1 200 OK\r\n"...)
+	b = append(b, c.fields...)
+	b = append(b, x.answerHead()...)
+	b = append(b, "Date: "...)
+	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
+	b = append(b, "\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	if !again {
+		b = append(b, "\r\nConnection: close"...)
+	}
+	b = append(b, "\r\n\r\n"...)
+	b = append(b, body...)
+	x.head = b
+	_ = c.nc.SetWriteDeadline(time.Now().Add(writeWithin)) // it fails where writing will
+	_, err := c.nc.Write(b)
+	if err != nil {
+		x.giveBack()
+	}
+	c.events = nil
+	return again && err == nil
+}
+
+// rest waits for the next request. It is false if there will be none.
+func (c *heldPoll) rest() bool {
+	h := c.s.h
+	if len(c.ahead) == 0 {
+		h.mu.Lock()
+		over := h.draining.Load() || c.back.over()
+		c.idle = !over // from now on who stops may close it
+		h.mu.Unlock()
+		if over {
+			return false
+		}
+		if d := c.back.idleTimeout(); d > 0 {
+			_ = c.nc.SetReadDeadline(time.Now().Add(d)) // it fails where reading will
+		}
+		if _ = c.read(); len(c.ahead) == 0 {
+			return false
+		}
+	}
+	return c.nc.SetDeadline(time.Time{}) == nil // the server sets its own
+}
+
+// closeIdle closes the connections that wait for a next request to go back to b; nil: to anywhere.
+func (h *Handler) closeIdle(b *handback) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.held {
+		if c.idle && (b == nil || c.back == b) {
+			_ = c.nc.Close() // it may be closed
+		}
+	}
+}
