@@ -2,7 +2,9 @@ package bayeux
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -17,6 +19,7 @@ type handback struct {
 	h      *Handler
 	server *http.Server
 	addr   net.Addr
+	base   context.Context //nolint:containedctx // of every request on the server, as net/http has it
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
@@ -35,6 +38,11 @@ func (h *Handler) handback(server *http.Server, addr net.Addr) *handback {
 	switch {
 	case b == nil:
 		b = &handback{h: h, server: server, addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+		b.base = context.Background()
+		if server.BaseContext != nil {
+			b.base = server.BaseContext(b)
+		}
+		b.base = context.WithValue(b.base, http.ServerContextKey, server)
 		h.handbacks[server] = b
 		go b.serve()
 	case b.over():
@@ -65,6 +73,14 @@ func (b *handback) over() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+func (b *handback) logf(format string, args ...any) {
+	if to := b.server.ErrorLog; to != nil {
+		to.Printf(format, args...)
+	} else {
+		log.Printf(format, args...)
 	}
 }
 

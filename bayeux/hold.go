@@ -1,6 +1,7 @@
 package bayeux
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -15,7 +16,7 @@ import (
 // A poll that has to wait gives up its request, for which net/http keeps buffers, a header and two goroutines: five times what
 // a poll needs. Its connection is taken over and the handler returns. One goroutine stays, which reads: that is how one finds out
 // that a client has gone. Whoever ends the poll breaks the reading off; the goroutine writes the response, waits for the first
-// byte of a next request, and gives the connection back to its server. No request is read here.
+// bytes of a next request, and gives the connection back to its server, unless the request is one like this (again.go).
 
 // heldPoll is what is kept of such a poll.
 type heldPoll struct {
@@ -24,7 +25,9 @@ type heldPoll struct {
 	back     *handback
 	fields   []byte // of the response's head, that came about with the request: for CORS, or none
 	callback string
-	last     bool // the client wants the connection closed
+	last     bool   // the client wants the connection closed
+	host     string // the request was for
+	target   string // and where it went to
 
 	// owned by run
 	waiting
@@ -82,6 +85,7 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	}
 	c := &heldPoll{
 		nc: nc, back: back, fields: ownFields(w.Header()), callback: x.callback, last: r.Close, waiting: x.waiting[0],
+		host: keep(r.Host), target: keep(r.RequestURI),
 	}
 	if n := rw.Reader.Buffered(); n > 0 {
 		c.ahead, _ = rw.Reader.Peek(n) // they are there
@@ -111,6 +115,9 @@ var everyAnswers = map[string]bool{
 	"Trailer": true, "Transfer-Encoding": true, "X-Content-Type-Options": true,
 }
 
+// madeHere are those that only the sender of a response knows.
+var madeHere = map[string]bool{"Connection": true, "Content-Length": true, "Date": true, "Trailer": true, "Transfer-Encoding": true}
+
 // answerHead is answerFields on the wire.
 func (x *exchange) answerHead() []byte {
 	if x.callback != "" {
@@ -136,16 +143,21 @@ func (c *heldPoll) run() {
 	c.poll.wakeBy(nil)
 	again := here && c.respond()
 	h.pollEnds()
-	again = again && c.rest()
+	where := nowhere
+	if again {
+		where = c.next()
+	}
 	h.mu.Lock()
 	delete(h.held, c)
 	h.checkIdle()
 	h.mu.Unlock()
-	if !again {
+	switch where {
+	case nowhere:
 		_ = c.nc.Close() // it may be closed
-		return
+	case toServer:
+		c.back.give(c.nc, c.ahead)
+	case held:
 	}
-	c.back.give(c.nc, c.ahead)
 }
 
 // await is wait, with reading. It is false if the client has gone.
@@ -190,9 +202,8 @@ func (p *poll) wakeBy(nc net.Conn) {
 
 // respond sends the response. It is false if that was the connection's last.
 func (c *heldPoll) respond() bool {
-	h := c.s.h
-	again := !c.last && !h.draining.Load() && !c.back.over()
-	x := h.newExchange(present, nil, nil)
+	again := !c.last && c.reusable()
+	x := c.s.h.newExchange(present, nil, nil)
 	defer x.done()
 	x.callback = c.callback
 	x.waiting = append(x.waiting, c.waiting)
@@ -203,44 +214,63 @@ func (c *heldPoll) respond() bool {
 	b := append(x.head[:0], "HTTP/1.1 200 OK\r\n"...)
 	b = append(b, c.fields...)
 	b = append(b, x.answerHead()...)
-	b = append(b, "Date: "...)
-	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
-	b = append(b, "\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(body)), 10)
-	if !again {
-		b = append(b, "\r\nConnection: close"...)
-	}
-	b = append(b, "\r\n\r\n"...)
-	b = append(b, body...)
+	b = appendLength(b, len(body))
+	b = append(appendDate(b, again), body...)
 	x.head = b
-	_ = c.nc.SetWriteDeadline(time.Now().Add(writeWithin)) // it fails where writing will
-	_, err := c.nc.Write(b)
+	err := c.write(b)
 	if err != nil {
 		x.giveBack()
 	}
 	c.events = nil
-	return again && err == nil
+	return err == nil && again
 }
 
-// rest waits for the next request. It is false if there will be none.
-func (c *heldPoll) rest() bool {
-	h := c.s.h
-	if len(c.ahead) == 0 {
-		h.mu.Lock()
-		over := h.draining.Load() || c.back.over()
-		c.idle = !over // from now on who stops may close it
-		h.mu.Unlock()
-		if over {
-			return false
-		}
-		if d := c.back.idleTimeout(); d > 0 {
-			_ = c.nc.SetReadDeadline(time.Now().Add(d)) // it fails where reading will
-		}
-		if _ = c.read(); len(c.ahead) == 0 {
-			return false
-		}
+// reusable tells whether a next request would be served.
+func (c *heldPoll) reusable() bool { return !c.s.h.draining.Load() && !c.back.over() }
+
+// write is one write: CometD's client for Node takes every piece of a response for a whole.
+func (c *heldPoll) write(b []byte) error {
+	_ = c.nc.SetWriteDeadline(time.Now().Add(writeWithin)) // it fails where writing will
+	_, err := c.nc.Write(b)
+	return err
+}
+
+func appendLength(b []byte, n int) []byte {
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, int64(n), 10)
+	return append(b, "\r\n"...)
+}
+
+// appendDate appends the end of a head.
+func appendDate(b []byte, again bool) []byte {
+	b = append(b, "Date: "...)
+	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
+	if !again {
+		b = append(b, "\r\nConnection: close"...)
 	}
-	return c.nc.SetDeadline(time.Time{}) == nil // the server sets its own
+	return append(b, "\r\n\r\n"...)
+}
+
+// rest waits for a next request. It is false if there will be none.
+func (c *heldPoll) rest(r *bufio.Reader) bool {
+	h := c.s.h
+	h.mu.Lock()
+	over := !c.reusable()
+	c.idle = !over // from now on who stops may close it
+	h.mu.Unlock()
+	if over {
+		return false
+	}
+	var until time.Time
+	if d := c.back.idleTimeout(); d > 0 {
+		until = time.Now().Add(d)
+	}
+	_ = c.nc.SetReadDeadline(until) // it fails where reading will
+	_, err := r.Peek(1)
+	h.mu.Lock()
+	c.idle = false
+	h.mu.Unlock()
+	return err == nil
 }
 
 // closeIdle closes the connections that wait for a next request to go back to b; nil: to anywhere.
