@@ -41,10 +41,9 @@ func (c *heldPoll) next() whereto {
 		if !c.rest(r) {
 			return nowhere
 		}
-		raw, _ := r.Peek(r.Buffered()) // they are there
-		request := c.like(r, raw)
+		request, raw := c.like(r)
 		if request == nil {
-			c.ahead = slices.Clone(raw)
+			c.ahead = raw
 			break
 		}
 		w := answer{c: c, header: http.Header{}, last: request.Close}
@@ -63,21 +62,24 @@ func (c *heldPoll) next() whereto {
 	return toServer
 }
 
-// like gives the request in raw if it is one that can be served here. It takes it off r, and nothing is read: all of it is there.
-func (c *heldPoll) like(r *bufio.Reader, raw []byte) *http.Request {
+// like gives the request in r if it is one that can be served here, and else what was in r, as it came. It reads no more: all of the
+// request is there.
+func (c *heldPoll) like(r *bufio.Reader) (_ *http.Request, raw []byte) {
+	raw, _ = r.Peek(r.Buffered()) // they are there
+	raw = slices.Clone(raw)       // ReadRequest changes the names of fields where they lie
 	if !bytes.HasPrefix(raw, []byte("POST ")) || !bytes.Contains(raw, []byte("\r\n\r\n")) || c.back.server.ConnContext != nil {
-		return nil
+		return nil, raw
 	}
 	q, err := http.ReadRequest(r)
 	if err != nil {
-		return nil // the server says so
+		return nil, raw // the server says so
 	}
 	if q.RequestURI != c.target || q.Host != c.host || q.ProtoMajor != 1 || q.ProtoMinor != 1 || q.TransferEncoding != nil ||
 		q.ContentLength != int64(r.Buffered()) || q.Header["Expect"] != nil || q.Header["Upgrade"] != nil {
-		return nil
+		return nil, raw
 	}
 	q.RemoteAddr = c.nc.RemoteAddr().String()
-	return q
+	return q, nil
 }
 
 // answer is the response to a request that is served here. It is kept until the handler has returned, and so has its length;

@@ -9,7 +9,7 @@
 //
 //	Broker.Publish ─ queue ─ wake ─▶ endpoint ─┬─ socket: outbox worker ─ Fill ─ frames, one write
 //	                                           ├─ stream: outbox worker ─ Fill ─ lines of data, one write
-//	                                           └─ poll: the request's goroutine ─ events, replies, connect reply
+//	                                           └─ poll: its goroutine ─ events, replies, connect reply, one write
 //
 // What is promised. The one behaviour that all known clients accept, where Faye's server and CometD's differ; in particular:
 //
@@ -35,7 +35,13 @@
 //
 // Who a message is from is decided per message (credential.go); what they may do is decided by the broker.
 //
-// Goroutines: one per socket and per stream, which reads; none of the package's own besides. Timers run on the broker's wheel.
+// A poll that has to wait gives up its request. Its connection is taken over from net/http, which would keep 30 KB for it, and the
+// handler returns; when the poll is answered the connection serves on (hold.go). A next request like it is parsed by
+// net/http and given to the server's handler where it came; any other goes back to the server with its connection, untouched. Requests
+// over TLS, HTTP/2 and HTTP/1.0 keep their handlers, and so do those of a server that lets nothing be taken over.
+//
+// Goroutines: one per socket, stream and held poll, which reads; and one per server that polls are held for, on which connections go
+// back. None of the package's own besides. Timers run on the broker's wheel.
 //
 // Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
 // session's own. addresses.mu is innermost. Publishers call session.wake with a channel locked, so nothing that publishes, writes or takes Handler.mu
@@ -43,11 +49,11 @@
 //
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages, exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go, publish.go, disconnect.go. The session and its endpoints: session.go,
-// longpoll.go, callback.go (JSONP), websocket.go (upgrade, reading), socket.go (what it serves), alive.go (pings and closing),
-// eventsource.go (opening), stream.go (what it serves), response.go (one over HTTP/2); extension.go (which compression is agreed on),
-// inflate.go (what it changes about a socket). What goes out: reply.go, advice.go, errors.go, event.go, deflate.go (its compressed
-// form), frame.go, ext.go. Who is let in: credential.go, expiry.go (how long), damper.go (bad tokens), origin.go (CORS, and
-// what goes without), address.go (what each has open and did), limit.go. Besides:
+// longpoll.go, hold.go (polls that wait), handback.go and again.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
+// reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves), response.go
+// (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about a socket). What goes out: reply.go,
+// advice.go, errors.go, event.go, deflate.go (its compressed form), frame.go, ext.go. Who is let in: credential.go, expiry.go (how
+// long), damper.go (bad tokens), origin.go (CORS, and what goes without), address.go (what each has open and did), limit.go. Besides:
 // script.go the client for pages, dedup.go repeated publishes, storm.go clients that cannot keep a session, shutdown.go
 // taking leave, stats.go, log.go.
 //

@@ -79,6 +79,7 @@ type server struct {
 	url    string
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	client *http.Client
+	web    *http.Server
 }
 
 func newServer(t testing.TB, set ...func(*Options, *broker.Options)) *server {
@@ -123,7 +124,7 @@ func startServer(t testing.TB, l net.Listener, dial func(context.Context, string
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = web.Serve(l) })
 	transport := &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 200}
-	s := &server{t: t, h: h, b: b, url: "http://" + l.Addr().String() + "/bayeux", dial: dial, client: &http.Client{Transport: transport}}
+	s := &server{t: t, h: h, b: b, url: "http://" + l.Addr().String() + "/bayeux", dial: dial, client: &http.Client{Transport: transport}, web: web}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
