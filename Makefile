@@ -139,6 +139,17 @@ bench: ## every benchmark, with allocations; BENCH=regexp COUNT=n
 	@set -euo pipefail; \
 	go test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) $(call packages-with,Benchmark)
 
+# The server is the built binary, the clients are the test process.
+.PHONY: bench-idle
+bench-idle: ## memory of an idle session of each kind, 10,000 at a time
+	$(say) 'bench-idle: 10,000 sessions of each kind'
+	@go test -tags interop -count=1 -timeout 10m -run '^TestIdle_memory$$' -v ./interop/ -idle=10000
+
+.PHONY: soak
+soak: ## waves of 2,000 clients over every transport, under three minutes
+	$(say) 'soak: waves of 2,000 clients'
+	@go test -tags interop -count=1 -timeout 10m -run '^TestSoak$$' -v ./interop/ -soak=2m15s -soak-clients=2000
+
 .PHONY: interop
 interop: ## the built binary against other people's software; needs peers
 	$(say) 'interop: waft against its peers'

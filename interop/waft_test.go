@@ -75,6 +75,9 @@ id = "default"
   match = "/open/**"
   publish = "anyone"
   subscribe = "anyone"
+
+  [realm.bayeux]
+  {{.Bayeux}}
 {{range .Links}}
   [[realm.xmpp]]
   domain = "{{.Service}}"
@@ -92,6 +95,12 @@ id = "default"
 // and all links are up.
 func startWaft(t *testing.T, servers ...*xmppServer) *waft {
 	t.Helper()
+	return startWaftWith(t, "", servers...)
+}
+
+// startWaftWith is startWaft with lines for the realm's [realm.bayeux].
+func startWaftWith(t *testing.T, bayeux string, servers ...*xmppServer) *waft {
+	t.Helper()
 	dir := t.TempDir()
 	listen, admin := freeAddr(), freeAddr()
 	w := &waft{url: "http://" + listen, admin: "http://" + admin, config: filepath.Join(dir, waftConfig.Name())}
@@ -104,7 +113,7 @@ func startWaft(t *testing.T, servers ...*xmppServer) *waft {
 		sections = append(sections, section{s.service(), l.addr, componentSecret, s.host})
 	}
 	var text strings.Builder
-	err := waftConfig.Execute(&text, map[string]any{"Listen": listen, "Admin": admin, "Key": realmKey, "Links": sections})
+	err := waftConfig.Execute(&text, map[string]any{"Listen": listen, "Admin": admin, "Key": realmKey, "Links": sections, "Bayeux": bayeux})
 	if err == nil {
 		err = os.WriteFile(w.config, []byte(text.String()), 0o600)
 	}
