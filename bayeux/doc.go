@@ -45,7 +45,8 @@
 //
 // Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
 // session's own. addresses.mu is innermost. Publishers call session.wake with a channel locked, so nothing that publishes, writes or takes Handler.mu
-// happens under session.mu. session.publishing is held over a publish and guards nothing but its turn.
+// happens under session.mu; a held poll is woken there by a deadline in the past. session.publishing is held over a publish and guards nothing
+// but its turn.
 //
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages, exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go, publish.go, disconnect.go. The session and its endpoints: session.go,

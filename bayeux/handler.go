@@ -59,9 +59,9 @@ type Options struct {
 	// AllowedExt names the members of a published message's ext that subscribers are given; nil means "binary".
 	AllowedExt []string
 
-	// HoldInHandler leaves held polls in their handlers, as those over TLS and HTTP/2 always are. It costs some 30 KB each, and
-	// is for servers that must see every connection to its end: the usual way takes the connection of a held poll over
-	// (http.Hijacker) and has the same server serve it on when the poll is answered.
+	// HoldInHandler leaves held polls in their handlers, as those over TLS and HTTP/2 always are. That costs some 30 KB each, and is for
+	// servers with something in front of the handler that changes responses, or counts connections by http.Server.ConnState: the
+	// usual way takes the connection of a held poll over (http.Hijacker), and has the server serve on when it is answered.
 	HoldInHandler bool
 
 	Ping          time.Duration // silence after which a socket is pinged, and the pace of a stream's comments; 0 means 25 seconds

@@ -74,6 +74,9 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	if !ok || control.SetReadDeadline(time.Time{}) != nil { // without which it could not be woken
 		return false
 	}
+	if w.Header()["Content-Encoding"] != nil { // somebody in front means to change the body
+		return false
+	}
 	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	back := x.h.handback(server, addr)
 	if back == nil {

@@ -14,7 +14,8 @@ import (
 // Shutdown takes leave of every client: held connects are answered with the advice to begin anew after some seconds,
 // different for each, sockets are closed as going away (1001), and streams end. All is spread over most of ctx's time (without a
 // deadline, two seconds), or done at fifty clients a second if that is faster, so that they do not arrive elsewhere all at once. It returns when the last response,
-// the last socket and the last stream are done, or ctx ends; then what is left is cut off. New sessions are refused from the first moment.
+// the last socket and the last stream are done, or ctx ends; then what is left is cut off. Connections of answered
+// polls that wait for a next request are closed at once. New sessions are refused from the first moment.
 // It comes before the broker's Shutdown, and may
 // be called again.
 func (h *Handler) Shutdown(ctx context.Context) error {

@@ -25,6 +25,9 @@
 //   - hostile_test.go: no stanza of an XMPP user ends the link to her server.
 //   - fanout_test.go: Fanout's publishers and what they are told, with the right
 //     key and with a wrong one.
+//   - soak_test.go: waves of plain clients over every transport; nothing is lost or
+//     repeated, and nothing stays behind (`make soak` for long).
+//   - idle_test.go: what a session that waits costs (`make bench-idle` for many).
 //   - quickstart_test.go: the commands that waft prints at its first start work.
 //
 // # How it is built
