@@ -120,7 +120,7 @@ func startServer(t testing.TB, l net.Listener, dial func(context.Context, string
 			return
 		}
 		h.ServeHTTP(w, r) // whatever the path: a ServeMux would clean it
-	})}
+	}), IdleTimeout: time.Minute}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = web.Serve(l) })
 	transport := &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 200}
