@@ -11,5 +11,5 @@ func descriptors() int {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 256
 	}
-	return int(min(limit.Max, 1<<20)) //nolint:gosec // it fits
+	return int(min(limit.Max, 1<<20))
 }

@@ -223,10 +223,14 @@ func (c *rawClient) upgrade() error {
 		return err
 	}
 	res, err := http.ReadResponse(c.in, nil)
-	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
-		err = errors.New(res.Status)
+	if err != nil {
+		return err
 	}
-	return err
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		return errors.New(res.Status)
+	}
+	return nil
 }
 
 // openStream opens the EventSource, on a connection of its own.
@@ -258,7 +262,7 @@ func (c *rawClient) readStream() error {
 // clientFrame is a text frame masked with zeros. (RFC 6455 §5.2)
 func clientFrame(text string) []byte {
 	b := []byte{0x81, 0x80 | 126, 0, 0, 0, 0, 0, 0}
-	binary.BigEndian.PutUint16(b[2:], uint16(len(text))) //nolint:gosec // they are short
+	binary.BigEndian.PutUint16(b[2:], uint16(len(text)))
 	return append(b, text...)
 }
 

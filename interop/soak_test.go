@@ -298,10 +298,10 @@ func (c *soakClient) live() error {
 	switch c.fate {
 	case isCut:
 		c.raw.cut()
-		<-reading
+		c.brokenOff(reading)
 	case vanishes:
 		c.raw.nc.SetReadDeadline(time.Now())
-		<-reading
+		c.brokenOff(reading)
 	case stays, leaves:
 		if err := c.leave(reading); err != nil {
 			return err
@@ -316,6 +316,15 @@ func (c *soakClient) live() error {
 	return nil
 }
 
+// brokenOff waits for the end of reading; what it says of a connection that was taken from it is no failure.
+func (c *soakClient) brokenOff(reading <-chan error) {
+	select {
+	case <-reading:
+	case <-time.After(2 * patience):
+		c.wrong = errors.New("reading does not end")
+	}
+}
+
 // leave disconnects in good order.
 func (c *soakClient) leave(reading <-chan error) error {
 	defer c.raw.close()
@@ -327,7 +336,7 @@ func (c *soakClient) leave(reading <-chan error) error {
 		return <-reading
 	case streamType:
 		_, err := c.raw.ask("/meta/disconnect", `"x":1`)
-		<-reading
+		c.brokenOff(reading)
 		return err
 	default: // when the poll has been answered
 		if err := <-reading; err != nil {
