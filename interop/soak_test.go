@@ -319,7 +319,7 @@ func (c *soakClient) live() error {
 // brokenOff waits for the end of reading; what it says of a connection that was taken from it is no failure.
 func (c *soakClient) brokenOff(reading <-chan error) {
 	select {
-	case <-reading:
+	case <-reading: //nolint:errcheck // see above
 	case <-time.After(2 * patience):
 		c.wrong = errors.New("reading does not end")
 	}
