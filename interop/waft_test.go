@@ -75,10 +75,10 @@ id = "default"
   match = "/open/**"
   publish = "anyone"
   subscribe = "anyone"
-
+{{with .Bayeux}}
   [realm.bayeux]
-  {{.Bayeux}}
-{{range .Links}}
+  {{.}}
+{{end}}{{range .Links}}
   [[realm.xmpp]]
   domain = "{{.Service}}"
   server = "{{.Addr}}"
