@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -25,9 +26,10 @@ type heldPoll struct {
 	back     *handback
 	fields   []byte // of the response's head, that came about with the request: for CORS, or none
 	callback string
-	last     bool   // the client wants the connection closed
-	host     string // the request was for
-	target   string // and where it went to
+	last     bool       // the client wants the connection closed
+	host     string     // the request was for
+	target   string     // and where it went to
+	address  netip.Addr // whose connection it counts as
 
 	// owned by run
 	waiting
@@ -88,7 +90,7 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	}
 	c := &heldPoll{
 		nc: nc, back: back, fields: ownFields(w.Header()), callback: x.callback, last: r.Close, waiting: x.waiting[0],
-		host: keep(r.Host), target: keep(r.RequestURI),
+		host: keep(r.Host), target: keep(r.RequestURI), address: x.peer.address,
 	}
 	if n := rw.Reader.Buffered(); n > 0 {
 		c.ahead, _ = rw.Reader.Peek(n) // they are there
@@ -97,6 +99,7 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	if again, ok := nc.(*returned); ok {
 		c.nc, c.ahead = again.Conn, append(c.ahead, again.ahead...)
 	}
+	x.h.stay(c.address) // until the poll has been answered
 	x.h.mu.Lock()
 	x.h.held[c] = struct{}{}
 	x.h.mu.Unlock()
@@ -145,6 +148,7 @@ func (c *heldPoll) run() {
 	timer.Stop()
 	c.poll.wakeBy(nil)
 	again := here && c.respond()
+	h.depart(c.address)
 	h.pollEnds()
 	where := nowhere
 	if again {
