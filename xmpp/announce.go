@@ -67,10 +67,21 @@ func (s *Service) announceState(c broker.Channel, l *leaf, to []*subscription, s
 	})
 }
 
-// lastItem reads what a new subscriber is to be sent first (XEP-0060 §6.1.7), nil if nothing. From then on the
-// subscription has no events of messages up to that one: they were published before the subscription was confirmed.
+// tellOwners tells a node's owners, if it is so configured, what became of somebody's subscription to it.
+func (s *Service) tellOwners(l *leaf, sub *subscription, state pubsub.SubType) {
+	if l == nil || !l.Config.NotifySub {
+		return
+	}
+	s.announce(l.Channel, l, s.addresses(owners(l), l), func(b []byte, _ *subscription, node string) []byte {
+		b = attr(attr(append(b, "<subscription"...), "node", node), "jid", sub.jid)
+		return append(attr(b, "subscription", state.String()), "/>"...)
+	})
+}
+
+// lastItem reads what a new subscriber is to be sent first (XEP-0060 §6.1.7), or an old one who comes online; nil if nothing,
+// or if he has had it. From then on the subscription has no events of messages up to that one: they were published before.
 func (s *Service) lastItem(ctx context.Context, who broker.Principal, c broker.Channel, l *leaf, sub *subscription) *broker.Message {
-	if l == nil || sub == nil || l.Config.SendLast != lastOnSub || !l.Config.Persist || !l.Config.Notifications {
+	if l == nil || sub == nil || l.Config.SendLast == lastNever || !l.Config.Persist || !l.Config.Notifications {
 		return nil
 	}
 	page, err := s.history(ctx, who, c, l, broker.Range{Limit: 1, Newest: true})
@@ -80,8 +91,8 @@ func (s *Service) lastItem(ctx context.Context, who broker.Principal, c broker.C
 	m := page.Messages[0]
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
-	if covers(sub.seen, m.Position) {
-		return nil // it was published, and has come, while the subscription was being made
+	if covers(sub.seen, m.Position) || covers(sub.floor, m.Position) {
+		return nil // it has come already, maybe while the subscription was being made
 	}
 	sub.floor = m.Position
 	return m
@@ -109,7 +120,7 @@ func (s *Service) sendLast(ctx context.Context, l *leaf, sub *subscription, m *b
 	_ = s.gate.try(ctx, true, func() error {
 		sub.mu.Lock()
 		defer sub.mu.Unlock()
-		if sub.over || !sub.seen.IsZero() {
+		if sub.over || covers(sub.seen, m.Position) {
 			return nil
 		}
 		err := s.link.Send(b)

@@ -21,12 +21,12 @@ import (
 const formAuthorization = pubsub.NS + "#subscribe_authorization"
 
 // petition makes a pending subscription and asks the owners. The rules have their say first.
-func (s *Service) petition(ctx context.Context, r *request, l *leaf, j jid.JID, slash bool) (*subscription, error) {
+func (s *Service) petition(ctx context.Context, r *request, l *leaf, j jid.JID, w wish) (*subscription, error) {
 	p := broker.Pattern(l.Channel)
 	if err := s.broker.May(ctx, r.who, broker.ActSubscribe, p); err != nil {
 		return nil, closedNode(err)
 	}
-	sub, err := s.await(ctx, j, p, slash)
+	sub, err := s.await(ctx, j, p, w)
 	if err != nil {
 		return nil, err
 	}
@@ -38,16 +38,17 @@ func (s *Service) petition(ctx context.Context, r *request, l *leaf, j jid.JID, 
 }
 
 // await makes a pending subscription of j to p, in memory and in the store.
-func (s *Service) await(ctx context.Context, j jid.JID, p broker.Pattern, slash bool) (*subscription, error) {
+func (s *Service) await(ctx context.Context, j jid.JID, p broker.Pattern, w wish) (*subscription, error) {
 	defer s.shelf.lock(j.Bare().String())()
-	sub, err := s.audience.petition(j, p, slash, s.opts.MaxPending)
-	if err != nil || j.Resourcepart() != "" {
-		return sub, err
+	sub, err := s.audience.petition(j, p, w, s.opts.MaxPending)
+	if err != nil {
+		return nil, err
 	}
-	if err := s.shelf.keep(ctx, shelved{JID: sub.jid, Pattern: p, Slash: slash, Pending: true}); err != nil {
+	if err := s.record(ctx, sub, sub.preferences()); err != nil {
 		s.audience.unsubscribe(sub.jid, p)
 		return nil, err
 	}
+	s.setPreferences(sub, sub.preferences())
 	return sub, nil
 }
 
@@ -169,6 +170,7 @@ func (s *Service) grant(ctx context.Context, l *leaf, j jid.JID) error {
 		return err
 	}
 	s.announceState(l.Channel, l, []*subscription{fresh}, pubsub.SubSubscribed)
+	s.tellOwners(l, fresh, pubsub.SubSubscribed)
 	if m := s.lastItem(ctx, who, l.Channel, l, fresh); m != nil {
 		s.announcer.put(1, func(ctx context.Context) { s.sendLast(ctx, l, fresh, m) })
 	}
@@ -182,13 +184,14 @@ func (s *Service) enlistPending(ctx context.Context, who broker.Principal, j jid
 	if waits == nil {
 		return nil, errNoRequest
 	}
-	if j.Resourcepart() == "" {
-		// First, so that a failure of the store changes nothing.
-		if err := s.shelf.keep(ctx, shelved{JID: waits.jid, Pattern: p, Slash: waits.slash}); err != nil {
-			return nil, err
-		}
+	approved := newSubscription(s.seed, waits.jid, waits.user, p, waits.slash)
+	if err := s.record(ctx, approved, waits.preferences()); err != nil { // first: when the store fails nothing has changed
+		return nil, err
 	}
-	fresh, _, err := s.audience.subscribe(ctx, who, j, p, waits.slash)
+	fresh, _, err := s.audience.subscribe(ctx, who, j, p, wish{slash: waits.slash})
+	if err == nil {
+		s.setPreferences(fresh, fresh.preferences())
+	}
 	return fresh, err
 }
 

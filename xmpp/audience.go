@@ -55,6 +55,8 @@ type subscription struct {
 	mu    sync.Mutex // guards the rest. It is held while an event is queued, so that none follows after end
 	slash bool       // the subscriber writes channels with their leading slash
 	over  bool
+	prefs preferences
+	lease *broker.Timer   // ends it, if it is to end by itself
 	floor broker.Position // of the channel's last item, which was sent by itself: nothing up to it is an event
 	seen  broker.Position // of the newest message that was an event
 }
@@ -85,10 +87,16 @@ func (a *audience) room(user string) error {
 	return nil
 }
 
+// wish is what comes with a request to subscribe.
+type wish struct {
+	slash bool         // the channel is written with its leading slash
+	prefs *preferences // nil: those that there are, or the usual ones
+}
+
 // subscribe makes j a subscriber of p; a pending subscription gives way to that. The broker is asked each time, for it is
 // the one who knows what j may do. fresh is the subscription if it is new; changed tells that it is new or spelt anew.
 // Errors: errTooMany, errTooManyInAll, the broker's.
-func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JID, p broker.Pattern, slash bool) (fresh *subscription, changed bool, err error) {
+func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JID, p broker.Pattern, w wish) (fresh *subscription, changed bool, err error) {
 	a.change.Lock()
 	defer a.change.Unlock()
 	name, user := j.String(), j.Bare().String()
@@ -102,12 +110,16 @@ func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JI
 		return nil, false, err
 	}
 	if old != nil {
-		return nil, old.spell(slash), nil
+		return nil, old.spell(w.slash), nil
 	}
+	fresh = newSubscription(a.seed, name, user, p, w.slash)
 	if waits != nil {
+		fresh.prefs = waits.preferences()
 		a.end(waits)
 	}
-	fresh = newSubscription(a.seed, name, user, p, slash)
+	if w.prefs != nil {
+		fresh.prefs = *w.prefs
+	}
 	a.add(fresh)
 	a.session.ReadersChanged(p)
 	return fresh, true, nil
@@ -115,7 +127,7 @@ func (a *audience) subscribe(ctx context.Context, who broker.Principal, j jid.JI
 
 // petition makes a pending subscription of j to p, unless most of them wait already. Errors: errPending, errTooManyPending,
 // errTooMany, errTooManyInAll.
-func (a *audience) petition(j jid.JID, p broker.Pattern, slash bool, most int) (*subscription, error) {
+func (a *audience) petition(j jid.JID, p broker.Pattern, w wish, most int) (*subscription, error) {
 	a.change.Lock()
 	defer a.change.Unlock()
 	name, user := j.String(), j.Bare().String()
@@ -128,10 +140,60 @@ func (a *audience) petition(j jid.JID, p broker.Pattern, slash bool, most int) (
 	if len(a.pending[p]) >= most {
 		return nil, errTooManyPending
 	}
-	sub := newSubscription(a.seed, name, user, p, slash)
+	sub := newSubscription(a.seed, name, user, p, w.slash)
 	sub.pending = true
+	if w.prefs != nil {
+		sub.prefs = *w.prefs
+	}
 	a.add(sub)
 	return sub, nil
+}
+
+// get gives the subscription of a JID, pending or not, or nil.
+func (a *audience) get(jid string, p broker.Pattern) *subscription {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if sub := a.find(jid, p); sub != nil {
+		return sub
+	}
+	return a.pending[p][jid]
+}
+
+// usersWith gives the users who have a subscription that passes.
+func (a *audience) usersWith(pass func(*subscription) bool) (users []string) {
+	a.mu.RLock()
+	all := make([][]*subscription, 0, len(a.users))
+	for _, subs := range a.users {
+		all = append(all, slices.Clone(subs))
+	}
+	a.mu.RUnlock()
+	for _, subs := range all {
+		if slices.ContainsFunc(subs, pass) {
+			users = append(users, subs[0].user)
+		}
+	}
+	slices.Sort(users)
+	return users
+}
+
+// rest stops the timers of all subscriptions: the service is ending.
+func (a *audience) rest() {
+	for _, sub := range a.every() {
+		sub.mu.Lock()
+		if sub.lease != nil {
+			sub.lease.Stop()
+		}
+		sub.mu.Unlock()
+	}
+}
+
+func (a *audience) every() (all []*subscription) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, subs := range a.users {
+		all = append(all, subs...)
+	}
+	return all
 }
 
 // waits gives the pending subscription of a JID, or nil.
@@ -148,7 +210,7 @@ func (a *audience) petitions(p broker.Pattern) []*subscription {
 	return slices.SortedFunc(maps.Values(a.pending[p]), func(x, y *subscription) int { return strings.Compare(x.jid, y.jid) })
 }
 
-// find looks up a subscription; change is held.
+// find looks up a subscription; change or mu is held.
 func (a *audience) find(jid string, p broker.Pattern) *subscription {
 	if l := a.patterns[p]; l != nil {
 		return l.byJID[jid]
@@ -345,6 +407,12 @@ func (s *subscription) spell(slash bool) (changed bool) {
 	return changed
 }
 
+func (s *subscription) spelt() (slash bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.slash
+}
+
 // node is the pattern, or a channel that it matches, as the subscriber spells it.
 func (s *subscription) node(name string) string {
 	s.mu.Lock()
@@ -360,4 +428,8 @@ func (s *subscription) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
+	if s.lease != nil {
+		s.lease.Stop()
+		s.lease = nil
+	}
 }

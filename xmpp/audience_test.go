@@ -24,13 +24,13 @@ func TestAudience_a_subscription_made_while_the_last_one_ends_is_not_lost(t *tes
 	a := newTestAudience(t)
 	one, other := jid.MustParse("one@localhost"), jid.MustParse("other@localhost")
 	for range 2000 {
-		if _, _, err := a.subscribe(t.Context(), broker.Principal{}, one, "/a", true); err != nil {
+		if _, _, err := a.subscribe(t.Context(), broker.Principal{}, one, "/a", wish{slash: true}); err != nil {
 			t.Fatal(err)
 		}
 		var both sync.WaitGroup
 		both.Go(func() { a.unsubscribe(one.String(), "/a") })
 		both.Go(func() {
-			if _, _, err := a.subscribe(context.Background(), broker.Principal{}, other, "/a", true); err != nil {
+			if _, _, err := a.subscribe(context.Background(), broker.Principal{}, other, "/a", wish{slash: true}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -49,7 +49,7 @@ func TestAudience_a_subscription_made_while_the_last_one_ends_is_not_lost(t *tes
 func TestAudience_forgets_who_has_gone(t *testing.T) {
 	a := newTestAudience(t)
 	for i := range 1000 {
-		if _, _, err := a.subscribe(t.Context(), broker.Principal{}, jid.MustParse(fmt.Sprintf("user%d@localhost/x", i)), "/a", true); err != nil {
+		if _, _, err := a.subscribe(t.Context(), broker.Principal{}, jid.MustParse(fmt.Sprintf("user%d@localhost/x", i)), "/a", wish{slash: true}); err != nil {
 			t.Fatal(err)
 		}
 		if i >= 10 {

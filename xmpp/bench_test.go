@@ -44,7 +44,7 @@ func BenchmarkEvent(b *testing.B) {
 			w.server.mu.Unlock()
 			for i := range n {
 				j := jid.MustParse(fmt.Sprintf("user%d@localhost", i))
-				if _, _, err := w.svc.audience.subscribe(b.Context(), broker.Principal{}, j, "/chat/42", true); err != nil {
+				if _, _, err := w.svc.audience.subscribe(b.Context(), broker.Principal{}, j, "/chat/42", wish{slash: true}); err != nil {
 					b.Fatal(err)
 				}
 			}

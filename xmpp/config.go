@@ -28,6 +28,10 @@ type config struct {
 	NotifyConfig     bool   `json:"notify_config"`
 	NotifyDelete     bool   `json:"notify_delete"`
 	NotifyRetract    bool   `json:"notify_retract"`
+	NotifySub        bool   `json:"notify_sub,omitempty"`
+	PresenceDelivery bool   `json:"presence_based_delivery,omitempty"`
+	TempSub          bool   `json:"tempsub,omitempty"` // subscriptions end when their users go offline
+	NodeFull         string `json:"publish_node_full"`
 	ItemReply        string `json:"itemreply"`
 }
 
@@ -43,6 +47,9 @@ const (
 	typeNormal         = "normal"
 	lastNever          = "never"
 	lastOnSub          = "on_sub"
+	lastOnPresence     = "on_sub_and_presence"
+	fullDiscard        = "discard-oldest"
+	fullReject         = "reject"
 	replyOwner         = "owner"
 	replyPublisher     = "publisher"
 )
@@ -51,7 +58,8 @@ const (
 func defaultConfig() config {
 	return config{
 		AccessModel: accessOpen, PublishModel: publishPublishers, Persist: true, Payloads: true, Notifications: true,
-		NotificationType: typeHeadline, SendLast: lastNever, NotifyDelete: true, NotifyRetract: true, ItemReply: replyOwner,
+		NotificationType: typeHeadline, SendLast: lastNever, NotifyDelete: true, NotifyRetract: true,
+		NodeFull: fullDiscard, ItemReply: replyOwner,
 	}
 }
 
@@ -104,10 +112,14 @@ var settings = []setting{
 			return nil
 		},
 	},
-	list("send_last_published_item", "When to send the last item", func(c *config) *string { return &c.SendLast }, lastNever, lastOnSub),
+	list("send_last_published_item", "When to send the last item", func(c *config) *string { return &c.SendLast }, lastNever, lastOnSub, lastOnPresence),
+	boolean("presence_based_delivery", "Deliver to available users only", func(c *config) *bool { return &c.PresenceDelivery }),
+	boolean("tempsub", "End subscriptions when their users go offline", func(c *config) *bool { return &c.TempSub }),
+	list("publish_node_full", "What to do when there are max_items", func(c *config) *string { return &c.NodeFull }, fullDiscard, fullReject),
 	boolean("notify_config", "Notify subscribers of a new configuration", func(c *config) *bool { return &c.NotifyConfig }),
 	boolean("notify_delete", "Notify subscribers when the node is deleted", func(c *config) *bool { return &c.NotifyDelete }),
 	boolean("notify_retract", "Notify subscribers when an item is removed", func(c *config) *bool { return &c.NotifyRetract }),
+	boolean("notify_sub", "Notify owners of who subscribes and unsubscribes", func(c *config) *bool { return &c.NotifySub }),
 	list("itemreply", "Whom replies to an item go to", func(c *config) *string { return &c.ItemReply }, replyOwner, replyPublisher),
 }
 

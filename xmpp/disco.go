@@ -29,12 +29,14 @@ var pubsubFeatures = []pubsub.Feature{
 	pubsub.FeatureDeleteNodes,
 	pubsub.FeatureInstantNodes,
 	pubsub.FeatureItemIDs,
+	pubsub.FeatureLeasedSubscription,
 	pubsub.FeatureManageSubscriptions,
 	pubsub.FeatureMemberAffiliation,
 	pubsub.FeatureMetaData,
 	pubsub.FeatureModifyAffiliations,
 	pubsub.FeatureOutcastAffiliation,
 	pubsub.FeaturePersistentItems,
+	pubsub.FeaturePresenceNotifications,
 	pubsub.FeaturePublish,
 	pubsub.FeaturePublishOnlyAffiliation,
 	pubsub.FeaturePublishOptions,
@@ -47,19 +49,22 @@ var pubsubFeatures = []pubsub.Feature{
 	pubsub.FeatureRetrieveSubscriptions,
 	pubsub.FeatureSubscribe,
 	pubsub.FeatureSubscriptionNotifications,
+	pubsub.FeatureSubscriptionOptions,
 }
 
-// Features that have no name in mellium: a node takes several items, and max_items takes "max".
+// Features that have no name in mellium: a node takes several items, max_items takes "max", and what a subscription begins with
+// can be asked for.
 const (
 	multiItems = pubsub.NS + "#multi-items"
 	configMax  = pubsub.NS + "#config-node-max"
+	defaultSub = pubsub.NS + "#retrieve-default-sub"
 )
 
 // features is what disco#info says of the service, made once.
 var features = func() []byte {
 	all := []string{
 		disco.NSInfo, disco.NSItems, paging.NS, ping.NS, version.NS, xtime.NS, nsJSON,
-		pubsub.NS, pubsub.NSPaging, multiItems, configMax,
+		pubsub.NS, pubsub.NSPaging, multiItems, configMax, defaultSub,
 	}
 	for _, f := range pubsubFeatures {
 		all = append(all, pubsub.NS+"#"+f.String())

@@ -46,6 +46,7 @@ func TestDisco_info_of_the_service(t *testing.T) {
 			"<feature var='http://jabber.org/protocol/pubsub#rsm'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#multi-items'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#config-node-max'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#retrieve-default-sub'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#access-authorize'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#access-open'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#access-whitelist'/>"+
@@ -57,12 +58,14 @@ func TestDisco_info_of_the_service(t *testing.T) {
 			"<feature var='http://jabber.org/protocol/pubsub#delete-nodes'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#instant-nodes'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#item-ids'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#leased-subscription'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#manage-subscriptions'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#member-affiliation'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#meta-data'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#modify-affiliations'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#outcast-affiliation'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#persistent-items'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#presence-notifications'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#publish'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#publish-only-affiliation'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#publish-options'/>"+
@@ -75,6 +78,7 @@ func TestDisco_info_of_the_service(t *testing.T) {
 			"<feature var='http://jabber.org/protocol/pubsub#retrieve-subscriptions'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#subscribe'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#subscription-notifications'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#subscription-options'/>"+
 			"</query>"))
 	})
 }

@@ -61,8 +61,9 @@
 //   - Nothing that users send is unbounded: inboxes by number, memory and sender, payloads, batches, pages,
 //     subscriptions by user and in all.
 //   - Nodes and the subscriptions of bare JIDs last as long as the Store. What is answered with a result has been stored.
-//     A subscription ends with a bounce that says its address is gone, or when its user may not read the node any more;
-//     one of a full JID also with the farewell (unavailable presence) of that client, and with Run.
+//     A subscription ends with a bounce that says its address is gone, when its user may not read the node any more, or at the
+//     time that he has set; one of a full JID also with the farewell (unavailable presence) of that client, and with Run.
+//   - What is known of users' presence is bounded, and never in the way: in doubt an event is sent.
 //   - An owner's change counts from the next request and event on, before its result is sent.
 //
 // # Who somebody is
@@ -89,9 +90,11 @@
 //	form.go        data forms                                XEP-0004
 //	disco.go       service discovery                         XEP-0060 §5, XEP-0030
 //	subscriber.go  subscribe and unsubscribe                 XEP-0060 §6.1, §6.2
+//	preferences.go options of a subscription                 XEP-0060 §6.3, §6.4, §12.4, §12.18
 //	items.go       retrieve items                            XEP-0060 §6.5
 //	paging.go      result sets                               XEP-0059
 //	publisher.go   publish                                   XEP-0060 §7.1
+//	full.go        nodes that take no more                   XEP-0060 §7.1.3.4
 //	retract.go     remove an item                            XEP-0060 §7.2
 //	owner.go       create, configure, delete, purge          XEP-0060 §8.1 to §8.5
 //	lists.go       subscriptions and affiliations            XEP-0060 §5.6, §5.7, §8.8, §8.9
@@ -105,7 +108,8 @@
 //	event.go       an event's bytes                          XEP-0060 §12.4
 //	eventid.go     ids that prove a bounce
 //	message.go     bounces, and chats                        XEP-0060 §12.4
-//	presence.go                                              RFC 6121
+//	presence.go    who comes and goes                        RFC 6121, XEP-0060 §12.5
+//	whereabouts.go who is online
 //	misc.go        ping, version, time                       XEP-0199, XEP-0092, XEP-0202
 //	errors.go      the one table of errors                   XEP-0060 §11
 //	reply.go       answers' bytes
@@ -115,15 +119,17 @@
 //
 // Outermost first: one of shelf.locks (held while the store writes a subscription), audience.change (held while the
 // broker's session is asked), then audience.mu or subscription.mu, never both. registry.change (held while the store writes
-// a node) comes before registry.mu and has nothing to do with the others. Innermost: inbox.mu, gate.mu, announcer.mu, counters.mu. While
+// a node) comes before registry.mu and has nothing to do with the others. Innermost: inbox.mu, gate.mu, announcer.mu, counters.mu,
+// whereabouts.mu (taken under subscription.mu). One of doors is held while a batch is published to a node that can be full; under
+// it the broker is asked. While
 // subscription.mu is held an event is queued on the link, which does not block. Only workers and the start of Run wait for the
 // store: neither the link's goroutine nor the notifier does.
 //
 // # Deliberately not done
 //
-// The access models presence and roster, subscription options, ad-hoc commands, archives (XEP-0313): each is
+// The access models presence and roster, ad-hoc commands, archives (XEP-0313): each is
 // refused by the name of its feature, or unknown. A subscription identifier (subid) is never given out. Several processes
 // may write the records of one domain without losing a change, but none learns of another's before it writes the same
-// record or starts anew. Presence is not asked for: events go to whoever subscribed, online or not, as headlines, which servers do
-// not store.
+// record or starts anew. Where a node or a subscriber does not say otherwise, events go to
+// whoever subscribed, online or not, as headlines, which servers do not store.
 package xmpp

@@ -84,6 +84,7 @@ var (
 	errOneItem         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondItemRequired, text: "an item is removed by its id, and one at a time"}
 	errNotifyValue     = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "notify is a boolean: 0, 1, false or true"}
 	errBadOptions      = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the options cannot be read"}
+	errNodeFull        = &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict, other: "node-full", text: "the node is full: items have to be removed first"}
 	errPrecondition    = &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict, other: "precondition-not-met", text: "the node is not set up as the options demand"}
 	errItemID          = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "the id of the item is too long"}
 
@@ -98,6 +99,9 @@ var (
 	errTooManyPending = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, app: pubsub.CondTooManySubscriptions, text: "as many requests as can wait for the owners of the node do"}
 	errNotSubscribed  = &stanzaError{typ: stanza.Cancel, condition: stanza.UnexpectedRequest, app: pubsub.CondNotSubscribed, text: "there is no such subscription"}
 	errInvalidSubID   = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, app: pubsub.CondInvalidSubID, text: "subscriptions have no subid here"}
+	errOthersOptions  = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "only the options of your own subscription are yours"}
+	errNoOptions      = &stanzaError{typ: stanza.Modify, condition: stanza.UnexpectedRequest, app: pubsub.CondNotSubscribed, text: "there is no such subscription to have options"}
+	errInvalidOptions = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondInvalidOptions, text: "there is no form with the options of a subscription"}
 	errBadMaxItems    = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "max_items is a number from 1 up"}
 	errBadPaging      = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the limits of the result set make no sense"}
 	errNoIndex        = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "pages are found by before and after, not by index"}

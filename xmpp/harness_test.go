@@ -72,6 +72,7 @@ func dialogue(t *testing.T, change func(*setup), script func(w *world)) {
 		w := newWorld(t, change)
 		defer w.stop()
 		w.accept()
+		synctest.Wait() // what the service does when the link comes up is done
 		script(w)
 	})
 }
@@ -121,6 +122,7 @@ func (w *world) restart() {
 	w.stop()
 	w.start()
 	w.accept()
+	synctest.Wait()
 }
 
 // accept plays the server's part of the handshake on the next connection.

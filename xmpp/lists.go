@@ -264,7 +264,7 @@ func (s *Service) setSubscriptions(ctx context.Context, r *request) error {
 			if slices.ContainsFunc(s.audience.to(p), func(sub *subscription) bool { return sub.jid == e.jid.String() }) {
 				continue
 			}
-			sub, err := s.enlist(ctx, s.opts.Principal(user), e.jid, p, name[0] == '/')
+			sub, err := s.enlist(ctx, s.opts.Principal(user), e.jid, p, wish{slash: name[0] == '/'})
 			if e.failed = err != nil; sub != nil {
 				made = append(made, sub)
 			}
@@ -279,6 +279,12 @@ func (s *Service) setSubscriptions(ctx context.Context, r *request) error {
 	tell := func(context.Context) {
 		s.announceState(l.Channel, l, made, pubsub.SubSubscribed)
 		s.announceState(l.Channel, l, ended, pubsub.SubNone)
+		for _, sub := range made {
+			s.tellOwners(l, sub, pubsub.SubSubscribed)
+		}
+		for _, sub := range ended {
+			s.tellOwners(l, sub, pubsub.SubNone)
+		}
 	}
 	r.then(tell)
 	return partly(list, func(b []byte) []byte {

@@ -355,7 +355,7 @@ func TestSubscribe_the_last_item_does_not_come_twice(t *testing.T) {
 	dialogue(t, nil, func(w *world) {
 		w.creates(alice, "/a", "send_last_published_item=on_sub")
 		l := w.svc.nodes.get("/a")
-		sub, err := w.svc.enlist(t.Context(), principal("bob@localhost"), jid.MustParse("bob@localhost"), "/a", true)
+		sub, err := w.svc.enlist(t.Context(), principal("bob@localhost"), jid.MustParse("bob@localhost"), "/a", wish{slash: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -375,14 +375,14 @@ func TestSubscribe_the_last_item_does_not_come_twice(t *testing.T) {
 	dialogue(t, nil, func(w *world) {
 		w.creates(alice, "/c", "send_last_published_item=on_sub")
 		w.publish("/c", "1")
-		late, err := w.svc.enlist(t.Context(), principal("carol@localhost"), jid.MustParse("carol@localhost"), "/c", true)
+		late, err := w.svc.enlist(t.Context(), principal("carol@localhost"), jid.MustParse("carol@localhost"), "/c", wish{slash: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if m := w.svc.lastItem(t.Context(), principal("carol@localhost"), "/c", w.svc.nodes.get("/c"), late); m == nil || late.floor != m.Position {
 			t.Errorf("the last item is %v, events begin after %v", m, late.floor)
 		}
-		sub, err := w.svc.enlist(t.Context(), principal("bob@localhost"), jid.MustParse("bob@localhost"), "/a", true)
+		sub, err := w.svc.enlist(t.Context(), principal("bob@localhost"), jid.MustParse("bob@localhost"), "/a", wish{slash: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -395,7 +395,7 @@ func TestSubscribe_the_last_item_does_not_come_twice(t *testing.T) {
 			m := &broker.Message{ID: "1", Channel: "/a", Data: []byte("1"), Position: broker.Position{Epoch: r.Position.Epoch, Offset: offset}}
 			ev := newEvent(service)
 			ev.about("/a", nil, false)
-			if sent, err := w.svc.notifyOne(t.Context(), ev, sub, m); sent != want || err != nil {
+			if sent, err := w.svc.notifyOne(t.Context(), ev, nil, sub, m); sent != want || err != nil {
 				t.Errorf("offset %d: sent is %v, %v", offset, sent, err)
 			}
 		}

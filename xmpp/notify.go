@@ -64,13 +64,13 @@ func (s *Service) notify(ctx context.Context, ev *event, d broker.Delivery) erro
 		if told[sub.jid] || guarded && s.bars(l, sub) {
 			continue
 		}
-		sent, err := s.notifyOne(ctx, ev, sub, d.Message)
+		sent, err := s.notifyOne(ctx, ev, l, sub, d.Message)
 		if errors.Is(err, component.ErrTooBig) {
 			// The subscriber learns that there is an item. The link would not survive the item itself.
 			s.count.naked.Add(1)
 			if item, err = d.Message.Encoded(naked); err == nil {
 				ev.about(d.Message.Channel, item, normal)
-				sent, err = s.notifyOne(ctx, ev, sub, d.Message)
+				sent, err = s.notifyOne(ctx, ev, l, sub, d.Message)
 			}
 		}
 		if sent && told != nil {
@@ -94,13 +94,13 @@ func (l *leaf) eventItem(m *broker.Message) ([]byte, error) {
 	return m.Encoded(l.Config.eventForm())
 }
 
-// notifyOne queues one event, unless the subscription is over or began behind the message.
-func (s *Service) notifyOne(ctx context.Context, ev *event, sub *subscription, m *broker.Message) (sent bool, err error) {
+// notifyOne queues one event, unless the subscription is over, began behind the message, or its user does not want it now.
+func (s *Service) notifyOne(ctx context.Context, ev *event, l *leaf, sub *subscription, m *broker.Message) (sent bool, err error) {
 	ev.id = s.appendEventID(ev.id[:0], sub)
 	err = s.gate.try(ctx, true, func() error {
 		sub.mu.Lock()
 		defer sub.mu.Unlock()
-		if sub.over || !m.Retracted && covers(sub.floor, m.Position) {
+		if sub.over || !s.wants(l, sub) || !m.Retracted && covers(sub.floor, m.Position) {
 			return nil
 		}
 		err := s.link.Send(ev.forSubscription(sub.to, sub.slash, ev.id)...)

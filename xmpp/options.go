@@ -49,6 +49,10 @@ type Options struct {
 	MaxTitle        int // bytes of a node's title; default 256
 	MaxDescription  int // bytes of a node's description; default 2,048
 
+	// Limits on the presence that is noted: of who tells the service that he is online, whether he has subscribed or not.
+	MaxResources int // of one bare JID; default 32
+	MaxPresences int // of all together; default 100,000
+
 	MaxPage int // entries of one answer to disco#items or items; default 500. More are had by paging (XEP-0059)
 
 	// What may wait for a link that is down or slow. Beyond it the oldest messages give way and are counted.
@@ -89,6 +93,8 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxNodeItems", &o.MaxNodeItems, 10_000},
 		{"MaxTitle", &o.MaxTitle, 256},
 		{"MaxDescription", &o.MaxDescription, 2_048},
+		{"MaxResources", &o.MaxResources, 32},
+		{"MaxPresences", &o.MaxPresences, 100_000},
 		{"MaxPage", &o.MaxPage, 500},
 		{"QueueMessages", &o.QueueMessages, 100_000},
 		{"QueueBytes", &o.QueueBytes, 64 << 20},

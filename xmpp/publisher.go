@@ -31,6 +31,11 @@ func (s *Service) publish(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	leave, err := s.room(ctx, r, c, l, batch)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if create {
 		if err := s.claim(ctx, r, c, *conf); err != nil {
 			return err

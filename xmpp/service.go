@@ -33,6 +33,9 @@ type Service struct {
 	nodes     *registry
 	shelf     *shelf
 	announcer *announcer
+	doors     doorkeeper
+	where     *whereabouts
+	probing   atomic.Bool // a round of probes waits to be sent
 	running   atomic.Bool
 	count     counters
 }
@@ -53,7 +56,10 @@ func New(o Options) (*Service, error) {
 	}
 	link := o.Link
 	link.Handler = s.receive
-	link.Up = func() { s.gate.set(true) }
+	link.Up = func() {
+		s.gate.set(true)
+		s.linkUp()
+	}
 	link.Down = func(error) { s.gate.set(false) }
 	link.Writable = s.gate.signal
 	if s.link, err = component.New(link); err != nil {
@@ -72,6 +78,7 @@ func New(o Options) (*Service, error) {
 	s.audience = newAudience(s.session, s.seed, o.MaxSubscriptions, o.MaxTotalSubscriptions)
 	s.nodes = newRegistry(o.Store, s.domain, o.MaxNodes, o.MaxTotalNodes)
 	s.shelf = newShelf(o.Store, s.domain)
+	s.where = newWhereabouts(o.MaxResources, o.MaxPresences)
 	s.announcer = newAnnouncer(o.MaxAnnouncements)
 	return s, nil
 }
@@ -90,6 +97,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return ErrRan
 	}
 	defer s.session.Close(nil)
+	defer s.audience.rest()
 	if err := s.recall(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil

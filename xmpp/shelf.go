@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"mellium.im/xmpp/jid"
+	"mellium.im/xmpp/pubsub"
 
 	"waft/broker"
 )
@@ -33,6 +34,7 @@ type shelved struct {
 	Pattern broker.Pattern `json:"pattern"`
 	Slash   bool           `json:"slash,omitempty"`
 	Pending bool           `json:"pending,omitempty"`
+	Options preferences    `json:"options,omitzero"`
 }
 
 const shelvedVersion = 1
@@ -100,16 +102,24 @@ func (s *Service) restore(ctx context.Context) error {
 	refused := 0
 	for _, sub := range all {
 		j, err := jid.Parse(sub.JID)
+		var back *subscription
+		w := wish{sub.Slash, &sub.Options}
 		switch {
 		case err != nil:
 		case sub.Pending:
-			_, err = s.audience.petition(j, sub.Pattern, sub.Slash, s.opts.MaxPending)
+			back, err = s.audience.petition(j, sub.Pattern, w, s.opts.MaxPending)
 		default:
-			_, _, err = s.audience.subscribe(ctx, s.opts.Principal(j.Bare().String()), j, sub.Pattern, sub.Slash)
+			back, _, err = s.audience.subscribe(ctx, s.opts.Principal(j.Bare().String()), j, sub.Pattern, w)
 		}
 		if err != nil {
 			refused++
 			s.log.DebugContext(ctx, "an XMPP subscription was not restored", slog.String("pattern", string(sub.Pattern)), slog.Any("error", err))
+			continue
+		}
+		if s.setPreferences(back, sub.Options); !s.lasting(back, sub.Options) { // its node has become one of temporary ones
+			if _, err := s.delist(ctx, back.jid, back.pattern); err != nil {
+				return err
+			}
 		}
 	}
 	if refused > 0 {
@@ -119,23 +129,43 @@ func (s *Service) restore(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// enlist makes j a subscriber of p, or spells an old subscription anew. fresh tells that it is new. Errors: the audience's,
-// the store's; then nothing has changed.
-func (s *Service) enlist(ctx context.Context, who broker.Principal, j jid.JID, p broker.Pattern, slash bool) (fresh *subscription, err error) {
+// enlist makes j a subscriber of p, or changes an old subscription as wished. fresh is the subscription if it is new. Errors:
+// the audience's, the store's; then nothing has changed.
+func (s *Service) enlist(ctx context.Context, who broker.Principal, j jid.JID, p broker.Pattern, w wish) (fresh *subscription, err error) {
 	defer s.shelf.lock(j.Bare().String())()
-	sub, changed, err := s.audience.subscribe(ctx, who, j, p, slash)
+	fresh, changed, err := s.audience.subscribe(ctx, who, j, p, w)
 	if err != nil {
 		return nil, err
 	}
-	if changed && j.Resourcepart() == "" {
-		if err := s.shelf.keep(ctx, shelved{JID: j.String(), Pattern: p, Slash: slash}); err != nil {
-			if sub != nil {
-				s.audience.unsubscribe(j.String(), p)
-			}
-			return nil, err
-		}
+	sub := s.audience.get(j.String(), p)
+	prefs := sub.preferences()
+	if w.prefs != nil {
+		changed, prefs = changed || prefs != *w.prefs, *w.prefs
 	}
-	return sub, nil
+	if !changed {
+		return nil, nil
+	}
+	if err := s.record(ctx, sub, prefs); err != nil {
+		if fresh != nil {
+			s.audience.unsubscribe(j.String(), p)
+		}
+		return nil, err
+	}
+	s.setPreferences(sub, prefs)
+	return fresh, nil
+}
+
+// record brings the store in line with what a subscription is to be; its user's lock is held. One that does not last has no
+// record.
+func (s *Service) record(ctx context.Context, sub *subscription, prefs preferences) error {
+	switch {
+	case sub.jid != sub.user:
+		return nil
+	case !s.lasting(sub, prefs):
+		_, err := s.shelf.forget(ctx, sub.jid, sub.pattern)
+		return err
+	}
+	return s.shelf.keep(ctx, shelved{JID: sub.jid, Pattern: sub.pattern, Slash: sub.spelt(), Pending: sub.pending, Options: prefs})
 }
 
 // delist ends a subscription and tells whether there was one. Errors: the store's; then nothing has changed.
@@ -155,6 +185,9 @@ func (s *Service) dropAll(ctx context.Context, jid string) {
 	defer s.shelf.lock(bare(jid))()
 	ended := s.audience.drop(jid)
 	s.count.ended.Add(uint64(len(ended)))
+	for _, sub := range ended {
+		s.tellOwners(s.nodes.get(broker.Channel(sub.pattern)), sub, pubsub.SubNone)
+	}
 	if jid != bare(jid) {
 		return
 	}

@@ -25,12 +25,14 @@ type Stats struct {
 	Bounces      uint64 // events that came back
 	StrayBounces uint64 // message errors that answer no event
 	Ended        uint64 // subscriptions ended by bounces and farewells
+	Unnoted      uint64 // presences that were not noted, for there were too many
 	Unsaid       uint64 // announcements that were dropped, one for each recipient
 
 	// Gauges.
 	Subscriptions int
 	Pending       int // of them, those that wait for an owner's word
 	Subscribers   int // bare JIDs
+	Presences     int // resources known to be online
 	Nodes         int // that somebody has made his own
 	Patterns      int
 	Waiting       int // messages that wait for the link
@@ -69,7 +71,7 @@ func (s *Service) Stats() Stats {
 		Requests: c.requests.Load(), TurnedAway: c.turnedAway.Load(), RepliesLost: c.repliesLost.Load(),
 		Published: c.published.Load(), Events: c.events.Load(), Naked: c.naked.Load(), Skipped: c.skipped.Load(),
 		Dropped: s.session.Dropped(), Bounces: c.bounces.Load(), StrayBounces: c.strayBounces.Load(), Ended: c.ended.Load(),
-		Unsaid: c.unsaid.Load(), Announcing: s.announcer.size(),
+		Unnoted: s.where.turnedAway.Load(), Presences: s.where.size(), Unsaid: c.unsaid.Load(), Announcing: s.announcer.size(),
 		Waiting: s.session.Pending(), Nodes: s.nodes.size(), Pending: s.audience.petitioners(), Refused: make(map[string]uint64),
 	}
 	st.Subscriptions, st.Subscribers, st.Patterns = s.audience.size()

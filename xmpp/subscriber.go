@@ -9,8 +9,8 @@ import (
 	"waft/broker"
 )
 
-// subscribe is XEP-0060 §6.1. Subscribing again changes nothing but how the node is spelt in events: as it was
-// written last.
+// subscribe is XEP-0060 §6.1. Subscribing again changes how the node is spelt in events, which is as it was written last, and
+// the options, if there are some with it.
 func (s *Service) subscribe(ctx context.Context, r *request) error {
 	name := r.verb.Attr("node")
 	p, err := subscribable(name)
@@ -24,7 +24,11 @@ func (s *Service) subscribe(ctx context.Context, r *request) error {
 	if !j.Equal(r.FromJID) && !j.Equal(r.FromJID.Bare()) {
 		return errInvalidJID
 	}
-	state, err := s.admit(ctx, r, j, p, name[0] == '/')
+	prefs, err := wished(r)
+	if err != nil {
+		return err
+	}
+	state, err := s.admit(ctx, r, j, p, wish{name[0] == '/', prefs})
 	if err != nil {
 		return err
 	}
@@ -35,19 +39,23 @@ func (s *Service) subscribe(ctx context.Context, r *request) error {
 }
 
 // admit makes the requester a subscriber of p, or has him wait for an owner's word.
-func (s *Service) admit(ctx context.Context, r *request, j jid.JID, p broker.Pattern, slash bool) (pubsub.SubType, error) {
+func (s *Service) admit(ctx context.Context, r *request, j jid.JID, p broker.Pattern, w wish) (pubsub.SubType, error) {
 	c, isChannel := p.Channel()
 	l := s.nodes.get(c)
 	switch err := s.mayRead(l, r.user); {
 	case err == errNotApproved:
-		_, err = s.petition(ctx, r, l, j, slash)
+		sub, err := s.petition(ctx, r, l, j, w)
+		s.courtPresence(r, sub)
 		return pubsub.SubPending, err
 	case err != nil:
 		return pubsub.SubNone, err
 	}
-	fresh, err := s.enlist(ctx, r.who, j, p, slash)
+	fresh, err := s.enlist(ctx, r.who, j, p, w)
 	if err == nil && isChannel {
 		err = s.welcome(ctx, r, c, j.String(), fresh)
+	}
+	if err == nil {
+		s.courtPresence(r, fresh)
 	}
 	return pubsub.SubSubscribed, closedNode(err)
 }
@@ -68,8 +76,12 @@ func (s *Service) unsubscribe(ctx context.Context, r *request) error {
 	case r.verb.Attr("subid") != "":
 		return errInvalidSubID
 	}
+	sub := s.audience.get(j.String(), p)
 	was, err := s.delist(ctx, j.String(), p)
 	switch {
+	case was && sub != nil && !sub.pending:
+		r.then(func(context.Context) { s.tellOwners(s.nodes.get(broker.Channel(p)), sub, pubsub.SubNone) })
+		return nil
 	case was || err != nil:
 		return err
 	case !s.knows(ctx, r, p):
@@ -85,6 +97,9 @@ func (s *Service) welcome(ctx context.Context, r *request, c broker.Channel, jid
 	if err := s.mayRead(l, r.user); err != nil {
 		_, _ = s.delist(ctx, jid, broker.Pattern(c)) // a record that stays does no more than wait for the node to open
 		return err
+	}
+	if fresh != nil {
+		r.then(func(context.Context) { s.tellOwners(l, fresh, pubsub.SubSubscribed) })
 	}
 	if m := s.lastItem(ctx, r.who, c, l, fresh); m != nil {
 		r.then(func(context.Context) { s.announcer.put(1, func(ctx context.Context) { s.sendLast(ctx, l, fresh, m) }) })

@@ -88,10 +88,6 @@ func TestSubscribe_refuses(t *testing.T) {
 		{"67 reserved", subscribing("/meta/*", "bob@localhost"), "cancel: item-not-found", "there is no such node"},
 		{"67 not a channel", subscribing("/a b", "bob@localhost"), "cancel: item-not-found", `channel "/a b" has " " at byte 2, which no channel may have`},
 		{"67 wildcard within", subscribing("/a/*/b", "bob@localhost"), "cancel: item-not-found", `channel "/a/*/b" has "*" at byte 3, which no channel may have`},
-		{
-			"72 with options", pubsubOf("<subscribe node='/a' jid='bob@localhost'/><options><x xmlns='jabber:x:data' type='submit'><field var='pubsub#expire'><value>1</value></field></x></options>"),
-			"cancel: feature-not-implemented + unsupported subscription-options", "the service does not offer this part of publish-subscribe",
-		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dialogue(t, nil, func(w *world) {

@@ -13,10 +13,12 @@ import (
 var verbs = map[string]verb{
 	"affiliations":  {get: (*Service).ownAffiliations},
 	"create":        {set: (*Service).create, beside: "configure"},
+	"default":       {get: (*Service).defaultOptions},
 	"items":         {get: (*Service).items},
+	"options":       {get: (*Service).subscriptionOptions, set: (*Service).setSubscriptionOptions},
 	"publish":       {set: (*Service).publish, beside: "publish-options"},
 	"retract":       {set: (*Service).retract},
-	"subscribe":     {set: (*Service).subscribe},
+	"subscribe":     {set: (*Service).subscribe, beside: "options"},
 	"subscriptions": {get: (*Service).ownSubscriptions},
 	"unsubscribe":   {set: (*Service).unsubscribe},
 }
@@ -31,12 +33,6 @@ var ownerVerbs = map[string]verb{
 	"subscriptions": {get: (*Service).subscriptions, set: (*Service).setSubscriptions},
 }
 
-// notOffered are the verbs that are not, and the feature that would have announced them.
-var notOffered = map[string]pubsub.Feature{
-	"options": pubsub.FeatureSubscriptionOptions,
-	"default": pubsub.FeatureSubscriptionOptions, // XEP-0060 §6.4: of subscriptions
-}
-
 // companions may stand beside a verb, and would change its meaning if they were passed over where they are not expected.
 var companions = map[string]pubsub.Feature{
 	"options":         pubsub.FeatureSubscriptionOptions,
@@ -46,15 +42,15 @@ var companions = map[string]pubsub.Feature{
 
 // pubsub does the one verb in <pubsub/>.
 func (s *Service) pubsub(ctx context.Context, r *request) error {
-	return s.doVerb(ctx, r, verbs, notOffered)
+	return s.doVerb(ctx, r, verbs)
 }
 
 // pubsubOwner does the one verb of an owner.
 func (s *Service) pubsubOwner(ctx context.Context, r *request) error {
-	return s.doVerb(ctx, r, ownerVerbs, nil)
+	return s.doVerb(ctx, r, ownerVerbs)
 }
 
-func (s *Service) doVerb(ctx context.Context, r *request, offered map[string]verb, refused map[string]pubsub.Feature) error {
+func (s *Service) doVerb(ctx context.Context, r *request, offered map[string]verb) error {
 	if r.payload.Name.Local != "pubsub" || len(r.payload.Children) == 0 {
 		return errNoVerb
 	}
@@ -64,9 +60,6 @@ func (s *Service) doVerb(ctx context.Context, r *request, offered map[string]ver
 		return errUnknownVerb
 	}
 	r.verb = r.payload.Children[at]
-	if f, ok := refused[r.verb.Name.Local]; ok {
-		return unsupported(f)
-	}
 	v, ok := offered[r.verb.Name.Local]
 	if !ok {
 		return errUnknownVerb

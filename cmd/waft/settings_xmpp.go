@@ -24,6 +24,8 @@ type xmppSettings struct {
 	MaxSubscriptions      int `toml:"max_subscriptions"`       // of one bare JID and its resources; default 1000
 	MaxTotalSubscriptions int `toml:"max_total_subscriptions"` // of all together; default 100000
 	MaxPending            int `toml:"max_pending"`             // that wait for the owners of one node; default 1000
+	MaxResources          int `toml:"max_resources"`           // of one bare JID that are noted as online; default 32
+	MaxPresences          int `toml:"max_presences"`           // of all together; default 100000
 	MaxPage               int `toml:"max_page"`                // entries of one answer; default 500
 
 	// Limits on nodes that somebody has made his own.
@@ -75,6 +77,8 @@ func (x *xmppSettings) complete() {
 	fill(&x.MaxSubscriptions, 1_000)
 	fill(&x.MaxTotalSubscriptions, 100_000)
 	fill(&x.MaxPending, 1_000)
+	fill(&x.MaxResources, 32)
+	fill(&x.MaxPresences, 100_000)
 	fill(&x.MaxPage, 500)
 	fill(&x.MaxNodes, 100)
 	fill(&x.MaxTotalNodes, 10_000)
@@ -117,6 +121,8 @@ func (x *xmppSettings) options(to *broker.Broker, store broker.Store, who func(b
 		MaxNodes: x.MaxNodes, MaxTotalNodes: x.MaxTotalNodes, MaxAffiliations: x.MaxAffiliations,
 		MaxNodeItems: x.MaxNodeItems, MaxTitle: x.MaxTitle, MaxDescription: x.MaxDescription,
 		MaxPending:    x.MaxPending,
+		MaxResources:  x.MaxResources,
+		MaxPresences:  x.MaxPresences,
 		QueueMessages: x.QueueMessages, QueueBytes: x.QueueBytes, MaxAnnouncements: x.MaxAnnouncements,
 		Workers: x.Workers, InboxSize: x.InboxSize, InboxBytes: x.InboxBytes,
 	}
