@@ -65,7 +65,10 @@ func BenchmarkEvent(b *testing.B) {
 // BenchmarkEndToEnd is the way of a publish from bytes to bytes: framed, parsed, queued for a worker, published,
 // answered. The server has 256 in flight, so that goroutines seldom wait for one another.
 func BenchmarkEndToEnd(b *testing.B) {
-	w := newWorld(b, func(o *setup) { o.broker.Authorizer = brokertest.AllowAll })
+	w := newWorld(b, func(o *setup) {
+		o.broker.Authorizer = brokertest.AllowAll
+		o.service.SenderRate, o.service.SenderBurst = 1<<30, 1<<30
+	})
 	w.accept()
 	stanza := iq(alice, "set", publishing("/chat/42", item("1", `{"text":"`+strings.Repeat("x", 189)+`"}`)))
 	const flight = 256

@@ -58,7 +58,7 @@
 //     counts what it had not written). So an event comes at most once. Reading the node's items closes the gap.
 //   - A subscription that waits for an owner's word has no events and opens nothing. The rules are asked when it is made and
 //     again when the owner says yes.
-//   - Nothing that users send is unbounded: inboxes by number, memory and sender, payloads, batches, pages,
+//   - Nothing that users send is unbounded: stanzas by rate, inboxes by number, memory and sender, payloads, batches, pages,
 //     subscriptions by user and in all.
 //   - Nodes and the subscriptions of bare JIDs last as long as the Store. What is answered with a result has been stored.
 //     A subscription ends with a bounce that says its address is gone, when its user may not read the node any more, or at the
@@ -77,6 +77,7 @@
 //	options.go     what can be set
 //	service.go     the service and its life
 //	receive.go     from the link to a worker, and the answer back
+//	limiter.go     how fast somebody may send
 //	inbox.go       what waits for a worker
 //	gate.go        waiting for the link to be up, or to have room
 //	iq.go          what is asked, and that it is answered once

@@ -110,6 +110,7 @@ var (
 	// The service's own trouble.
 	errBusy         = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, text: "the service is busy; try again later"}
 	errGreedy       = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, text: "too many of your requests are waiting; await their answers first"}
+	errTooFast      = &stanzaError{typ: stanza.Wait, condition: stanza.PolicyViolation, text: "you send faster than anybody may; try again later"}
 	errStopping     = &stanzaError{typ: stanza.Wait, condition: stanza.RecipientUnavailable, text: "the service is shutting down; try again later"}
 	errInternal     = &stanzaError{typ: stanza.Cancel, condition: stanza.InternalServerError, text: "internal error"}
 	errAnswerTooBig = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "the answer would be too big; ask for less at a time"}

@@ -61,6 +61,12 @@ type Options struct {
 
 	MaxAnnouncements int // recipients of announcements (a node was deleted…) that may wait for the link; default 100,000
 
+	// One bare JID may send so many stanzas at once, and that many a second; what comes above that is answered with an error,
+	// or passed over if it is no request.
+	SenderRate  int // default 200
+	SenderBurst int // default 1,000
+	MaxSenders  int // whose rate is known at a time; beyond it somebody's begins anew. Default 100,000
+
 	// Requests wait for a worker each in its sender's order. One sender gets at most a quarter of a worker's inbox.
 	Workers    int // default GOMAXPROCS, at most 8
 	InboxSize  int // stanzas waiting for one worker; default 4,096
@@ -99,6 +105,9 @@ func (o Options) withDefaults() (Options, error) {
 		{"QueueMessages", &o.QueueMessages, 100_000},
 		{"QueueBytes", &o.QueueBytes, 64 << 20},
 		{"MaxAnnouncements", &o.MaxAnnouncements, 100_000},
+		{"SenderRate", &o.SenderRate, 200},
+		{"SenderBurst", &o.SenderBurst, 1_000},
+		{"MaxSenders", &o.MaxSenders, 100_000},
 		{"Workers", &o.Workers, min(runtime.GOMAXPROCS(0), 8)},
 		{"InboxSize", &o.InboxSize, 4_096},
 		{"InboxBytes", &o.InboxBytes, 16 << 20},

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"waft/xmpp/component"
 )
@@ -16,6 +17,12 @@ func (s *Service) receive(st *component.Stanza) {
 		return // nobody to answer; servers always stamp it
 	}
 	sender := bare(st.From)
+	farewell := st.Kind == component.Presence && st.Type == "unavailable" // ends things, and costs little
+	if !farewell && !s.limiter.take(sender, time.Now()) {
+		s.count.tooFast.Add(1)
+		s.turnAway(st, errTooFast)
+		return
+	}
 	in := s.inboxes[maphash.String(s.seed, sender)%uint64(len(s.inboxes))]
 	switch in.put(st, sender) {
 	case taken:

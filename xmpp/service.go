@@ -28,6 +28,7 @@ type Service struct {
 	inboxes []*inbox
 	seed    maphash.Seed // of the workers' choice, and of the marks in event ids
 
+	limiter   *limiter // owned by the link's goroutine
 	gate      gate
 	audience  *audience
 	nodes     *registry
@@ -78,6 +79,7 @@ func New(o Options) (*Service, error) {
 	s.audience = newAudience(s.session, s.seed, o.MaxSubscriptions, o.MaxTotalSubscriptions)
 	s.nodes = newRegistry(o.Store, s.domain, o.MaxNodes, o.MaxTotalNodes)
 	s.shelf = newShelf(o.Store, s.domain)
+	s.limiter = newLimiter(o.SenderRate, o.SenderBurst, o.MaxSenders)
 	s.where = newWhereabouts(o.MaxResources, o.MaxPresences)
 	s.announcer = newAnnouncer(o.MaxAnnouncements)
 	return s, nil

@@ -14,7 +14,8 @@ type Stats struct {
 
 	Requests    uint64            // iq get and set that were answered, refused ones included
 	Refused     map[string]uint64 // of them, those answered with an error, by condition ("item-not-found")
-	TurnedAway  uint64            // stanzas that no worker had room for
+	TurnedAway  uint64            // stanzas that were not let in: there was no room, or the sender is too fast
+	TooFast     uint64            // of them, the latter
 	RepliesLost uint64            // answers that the link could not take
 	Published   uint64            // items
 
@@ -42,7 +43,7 @@ type Stats struct {
 // counters is updated from every goroutine.
 type counters struct {
 	requests, turnedAway, repliesLost, published, events, naked, skipped atomic.Uint64
-	bounces, strayBounces, ended, unsaid                                 atomic.Uint64
+	bounces, strayBounces, ended, unsaid, tooFast                        atomic.Uint64
 	eventIDs                                                             atomic.Uint64 // the last one given
 
 	mu      sync.Mutex
@@ -68,7 +69,7 @@ func (s *Service) Stats() Stats {
 	c := &s.count
 	st := Stats{
 		Link:     s.link.Stats(),
-		Requests: c.requests.Load(), TurnedAway: c.turnedAway.Load(), RepliesLost: c.repliesLost.Load(),
+		Requests: c.requests.Load(), TurnedAway: c.turnedAway.Load(), TooFast: c.tooFast.Load(), RepliesLost: c.repliesLost.Load(),
 		Published: c.published.Load(), Events: c.events.Load(), Naked: c.naked.Load(), Skipped: c.skipped.Load(),
 		Dropped: s.session.Dropped(), Bounces: c.bounces.Load(), StrayBounces: c.strayBounces.Load(), Ended: c.ended.Load(),
 		Unnoted: s.where.turnedAway.Load(), Presences: s.where.size(), Unsaid: c.unsaid.Load(), Announcing: s.announcer.size(),

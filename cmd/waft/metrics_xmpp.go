@@ -12,7 +12,8 @@ import (
 var (
 	xmppRequests      = counter("waft_xmpp_requests_total", "Requests answered, refused ones included.", "realm", "domain")
 	xmppRefused       = counter("waft_xmpp_refused_total", "Requests answered with an error, by its condition.", "realm", "domain", "reason")
-	xmppTurnedAway    = counter("waft_xmpp_turned_away_total", "Stanzas that no worker had room for.", "realm", "domain")
+	xmppTurnedAway    = counter("waft_xmpp_turned_away_total", "Stanzas that no worker had room for, or whose sender is too fast.", "realm", "domain")
+	xmppTooFast       = counter("waft_xmpp_too_fast_total", "Stanzas of senders beyond their rate.", "realm", "domain")
 	xmppRepliesLost   = counter("waft_xmpp_replies_lost_total", "Answers that the link could not take.", "realm", "domain")
 	xmppPublished     = counter("waft_xmpp_published_total", "Items published by users.", "realm", "domain")
 	xmppEvents        = counter("waft_xmpp_events_total", "Event notifications queued on the link, one for each recipient.", "realm", "domain")
@@ -50,6 +51,7 @@ func collectXMPP(to chan<- prometheus.Metric, realm, domain string, s xmpp.Stats
 		send(to, xmppRefused, n, realm, domain, snake(condition))
 	}
 	send(to, xmppTurnedAway, s.TurnedAway, realm, domain)
+	send(to, xmppTooFast, s.TooFast, realm, domain)
 	send(to, xmppRepliesLost, s.RepliesLost, realm, domain)
 	send(to, xmppPublished, s.Published, realm, domain)
 	send(to, xmppEvents, s.Events, realm, domain)

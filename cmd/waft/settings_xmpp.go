@@ -40,6 +40,9 @@ type xmppSettings struct {
 	QueueMessages    int `toml:"queue_messages"`    // beyond it the oldest give way; default 100000
 	QueueBytes       int `toml:"queue_bytes"`       // bytes of them, likewise; default 67108864
 	MaxAnnouncements int `toml:"max_announcements"` // recipients of announcements that may wait; default 100000
+	SenderRate       int `toml:"sender_rate"`       // stanzas a second from one bare JID; default 200
+	SenderBurst      int `toml:"sender_burst"`      // at once; default 1000
+	MaxSenders       int `toml:"max_senders"`       // whose rate is known at a time; default 100000
 	Workers          int `toml:"workers"`           // default one for each core, at most 8
 	InboxSize        int `toml:"inbox_size"`        // requests that wait for one worker; default 4096
 	InboxBytes       int `toml:"inbox_bytes"`       // bytes of memory that they take, roughly; default 16777216
@@ -89,6 +92,9 @@ func (x *xmppSettings) complete() {
 	fill(&x.QueueMessages, 100_000)
 	fill(&x.QueueBytes, 64<<20)
 	fill(&x.MaxAnnouncements, 100_000)
+	fill(&x.SenderRate, 200)
+	fill(&x.SenderBurst, 1_000)
+	fill(&x.MaxSenders, 100_000)
 	fill(&x.Workers, min(runtime.GOMAXPROCS(0), 8))
 	fill(&x.InboxSize, 4_096)
 	fill(&x.InboxBytes, 16<<20)
@@ -123,6 +129,9 @@ func (x *xmppSettings) options(to *broker.Broker, store broker.Store, who func(b
 		MaxPending:    x.MaxPending,
 		MaxResources:  x.MaxResources,
 		MaxPresences:  x.MaxPresences,
+		SenderRate:    x.SenderRate,
+		SenderBurst:   x.SenderBurst,
+		MaxSenders:    x.MaxSenders,
 		QueueMessages: x.QueueMessages, QueueBytes: x.QueueBytes, MaxAnnouncements: x.MaxAnnouncements,
 		Workers: x.Workers, InboxSize: x.InboxSize, InboxBytes: x.InboxBytes,
 	}
