@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"mellium.im/xmpp/jid"
 	"mellium.im/xmpp/pubsub"
@@ -230,16 +229,16 @@ func (s *Service) settle(ctx context.Context, c broker.Channel) {
 	}
 }
 
-// nodesWithPending gives the nodes that a user owns and at which requests wait, by name: what the command get-pending
+// nodesWithPending gives the nodes at which requests wait that a user may answer, by name: what the command get-pending
 // offers (XEP-0060 §8.7.1).
-func (s *Service) nodesWithPending(user string) []string {
+func (s *Service) nodesWithPending(ctx context.Context, who broker.Principal, user string) []string {
 	var names []string
-	for _, l := range s.nodes.all(func(l *leaf) bool { return l.affiliation(user) == affOwner }) {
-		if len(s.audience.petitions(broker.Pattern(l.Channel))) > 0 {
-			names = append(names, string(l.Channel))
+	for _, p := range s.audience.petitioned() {
+		if l := s.nodes.get(broker.Channel(p)); l != nil && s.governs(ctx, who, user, l) {
+			names = append(names, string(p))
 		}
 	}
-	slices.SortFunc(names, strings.Compare)
+	slices.Sort(names)
 	return names
 }
 

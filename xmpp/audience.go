@@ -375,6 +375,13 @@ func (a *audience) to(p broker.Pattern) []*subscription {
 	return nil
 }
 
+// petitioned gives the nodes with pending subscriptions, in no order.
+func (a *audience) petitioned() []broker.Pattern {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.Collect(maps.Keys(a.pending))
+}
+
 // petitioners is how many subscriptions are pending.
 func (a *audience) petitioners() int {
 	a.mu.RLock()

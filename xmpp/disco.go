@@ -164,12 +164,12 @@ func (s *Service) nodesFor(ctx context.Context, r *request) ([]string, error) {
 	}
 	var names []string
 	for _, n := range kept {
-		if s.nodes.get(n.Channel).visible(r.user) {
+		if l := s.nodes.get(n.Channel); l == nil || s.shows(ctx, r, l) {
 			names = append(names, string(n.Channel))
 		}
 	}
-	for _, l := range s.nodes.all(func(l *leaf) bool { return l.visible(r.user) }) {
-		if s.broker.May(ctx, r.who, broker.ActSubscribe, broker.Pattern(l.Channel)) == nil {
+	for _, l := range s.nodes.all(func(*leaf) bool { return true }) {
+		if s.shows(ctx, r, l) && s.broker.May(ctx, r.who, broker.ActSubscribe, broker.Pattern(l.Channel)) == nil {
 			names = append(names, string(l.Channel))
 		}
 	}

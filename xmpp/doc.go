@@ -31,7 +31,8 @@
 //
 // Creating makes a channel somebody's own: it gets owners, a configuration and affiliations (a leaf). They are a further
 // filter for what comes and goes by XMPP: the rules are asked first and in any case, and nothing that an owner sets lets
-// anybody do what they forbid. Other protocols know nothing of it. Who may publish to a channel may create it, unless
+// anybody do what they forbid. Who may manage a channel, by the rules, does with the node what its owners may. Other
+// protocols know nothing of it. Who may publish to a channel may create it, unless
 // others use it already; then only somebody who may manage it. How much of a channel is kept is up to the rules; the
 // node's max_items and item_expire can show less of that, never more. Purging and deleting take the items off the channel
 // itself, and so away from everybody.

@@ -47,11 +47,16 @@ func subscribable(name string) (broker.Pattern, error) {
 // one, does not hide it from him.
 func (s *Service) knows(ctx context.Context, r *request, p broker.Pattern) bool {
 	if c, ok := p.Channel(); ok {
-		if l := s.nodes.get(c); l != nil && !l.visible(r.user) {
+		if l := s.nodes.get(c); l != nil && !s.shows(ctx, r, l) {
 			return false
 		}
 	}
 	return s.broker.May(ctx, r.who, broker.ActSubscribe, p) == nil || s.broker.May(ctx, r.who, broker.ActPublish, p) == nil
+}
+
+// shows tells whether the requester may know of a node: its owner does not hide it from him, or he may manage it.
+func (s *Service) shows(ctx context.Context, r *request, l *leaf) bool {
+	return l.visible(r.user) || s.governs(ctx, r.who, r.user, l)
 }
 
 // closedNode is what a reader is told whom the rules keep out: to XEP-0060 §6.1.3.4 a channel with rules is a node with

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	service = "waft.localhost"
+	root    = "root@localhost"
 	alice   = "alice@localhost/phone"
 	bob     = "bob@localhost/desk"
 	carol   = "carol@localhost/café"
@@ -50,10 +51,12 @@ type setup struct {
 }
 
 // rules is the authorizer of the tests: anybody may do anything, but nobody anything below /secret, subscribe or read
-// below /inbox, or publish below /news.
+// below /inbox, or publish below /news. Only root manages.
 var rules = brokertest.AuthorizerFunc(func(_ context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
 	closed := func(q broker.Pattern) bool { return p.Overlaps(q) || p == q }
 	switch {
+	case act == broker.ActManage && who.Subject != root:
+		return broker.Errorf(broker.Forbidden, "%s may not manage %s", who.Subject, p)
 	case who.Subject == "alice@localhost":
 	case closed("/secret/**"),
 		closed("/inbox/**") && act != broker.ActPublish,
@@ -478,10 +481,10 @@ func (w *world) publish(channel, json string) {
 	}
 }
 
-// authorizerWithoutManage is rules, but only alice manages.
-var authorizerWithoutManage = brokertest.AuthorizerFunc(func(ctx context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
-	if act == broker.ActManage && who.Subject != "alice@localhost" {
-		return broker.Errorf(broker.Forbidden, "%s may not manage %s", who.Subject, p)
+// aliceManages is rules, but alice manages.
+var aliceManages = brokertest.AuthorizerFunc(func(ctx context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
+	if act == broker.ActManage && who.Subject == "alice@localhost" {
+		return nil
 	}
 	return rules(ctx, who, act, p)
 })

@@ -122,7 +122,7 @@ func TestPublish_options_are_preconditions(t *testing.T) {
 			t.Error("the channel has been claimed")
 		}
 	})
-	dialogue(t, func(o *setup) { o.broker.Authorizer = authorizerWithoutManage }, func(w *world) {
+	dialogue(t, func(o *setup) { o.broker.Authorizer = aliceManages }, func(w *world) {
 		w.subscribed(carol, "/b", "carol@localhost")
 		w.answers(bob, "set", optioned("/b", item("7", "1"), "access_model=whitelist"), refused(bob, "cancel: conflict + precondition-not-met", `access_model is "open"`))
 		w.silent()

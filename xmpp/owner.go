@@ -99,27 +99,35 @@ func (s *Service) owned(ctx context.Context, r *request) (name string, l *leaf, 
 	return name, l, err
 }
 
-// ownedBy finds a node that a user owns. To who may not know of it, or when nobody owns it, it does not exist. Errors:
-// errNodeRequired, errNoNode, errNotOwner.
-func (s *Service) ownedBy(_ context.Context, _ broker.Principal, user, name string) (*leaf, error) {
+// ownedBy finds a node that a user owns, or that he may administer. To who may not know of it, or when nobody owns it, it does
+// not exist. Errors: errNodeRequired, errNoNode, errNotOwner.
+func (s *Service) ownedBy(ctx context.Context, who broker.Principal, user, name string) (*leaf, error) {
 	c, err := channelOf(name)
 	if err != nil {
 		return nil, err
 	}
 	l := s.nodes.get(c)
 	switch {
-	case l == nil || !l.visible(user) && l.affiliation(user) != affOutcast:
+	case l == nil:
 		return nil, errNoNode
-	case l.affiliation(user) != affOwner:
-		return nil, errNotOwner
+	case s.governs(ctx, who, user, l):
+		return l, nil
+	case !l.visible(user) && l.affiliation(user) != affOutcast:
+		return nil, errNoNode
 	}
-	return l, nil
+	return nil, errNotOwner
 }
 
-// change changes a node that the requester owns. The check is made again on what the store has: he may have lost it.
+// governs tells whether a user may do with a node what its owners may: he is one, or the realm's rules let him manage it. So a
+// node whose owners have gone is not lost. For reading and publishing he needs what anybody needs.
+func (s *Service) governs(ctx context.Context, who broker.Principal, user string, l *leaf) bool {
+	return l.affiliation(user) == affOwner || s.broker.May(ctx, who, broker.ActManage, broker.Pattern(l.Channel)) == nil
+}
+
+// change changes a node that the requester owns or administers. The check is made again on what the store has: he may have lost it.
 func (s *Service) change(ctx context.Context, r *request, c broker.Channel, how func(*leaf) error) (*leaf, error) {
 	return s.nodes.update(ctx, c, func(l *leaf) error {
-		if l.affiliation(r.user) != affOwner {
+		if !s.governs(ctx, r.who, r.user, l) {
 			return errNotOwner
 		}
 		return how(l)

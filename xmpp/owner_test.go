@@ -61,7 +61,7 @@ func TestCreate_refuses(t *testing.T) {
 func TestCreate_takes_no_channel_from_its_users(t *testing.T) {
 	const inUse = "others use the channel; only who may manage it can make it his node"
 	closed := func(o *setup) {
-		o.broker.Authorizer = authorizerWithoutManage
+		o.broker.Authorizer = aliceManages
 	}
 	dialogue(t, closed, func(w *world) {
 		w.subscribed(carol, "/a", "carol@localhost")

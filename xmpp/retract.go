@@ -9,7 +9,7 @@ import (
 )
 
 // retract removes one item (XEP-0060 §7.2). Its subscribers are told if the request says so, or else if the node does.
-// Owners and publishers remove any item, others what they have published. On a channel that nobody claimed, who may
+// Owners, publishers and who may manage the channel remove any item, others what they have published. On a channel that nobody claimed, who may
 // publish may remove, as on every other protocol.
 func (s *Service) retract(ctx context.Context, r *request) error {
 	c, err := channelOf(r.verb.Attr("node"))
@@ -43,7 +43,7 @@ func (s *Service) retract(ctx context.Context, r *request) error {
 
 // mayRemove says whether the requester may remove an item, as far as the node is concerned.
 func (s *Service) mayRemove(ctx context.Context, r *request, c broker.Channel, l *leaf, id string) error {
-	if l.mayRemoveAny(r.user) {
+	if l.mayRemoveAny(r.user) || s.governs(ctx, r.who, r.user, l) {
 		return nil
 	}
 	if err := l.mayPublish(r.user, func() bool { return s.audience.subscribed(r.user, broker.Pattern(c)) }); err != nil {
