@@ -32,7 +32,7 @@ func (s *Service) tell(to []*subscription, what func(b []byte, sub *subscription
 		var b []byte
 		for _, sub := range to {
 			b = what(b[:0], sub)
-			if err := s.gate.try(ctx, true, func() error { return s.link.Send(b) }); err == nil {
+			if err := s.gate.try(ctx, true, func() error { return s.link.SendKept(b) }); err == nil {
 				s.count.events.Add(1)
 			} else {
 				s.count.unsaid.Add(1)
@@ -123,7 +123,7 @@ func (s *Service) sendLast(ctx context.Context, l *leaf, sub *subscription, m *b
 		if sub.over || covers(sub.seen, m.Position) {
 			return nil
 		}
-		err := s.link.Send(b)
+		err := s.link.SendKept(b)
 		if err == nil {
 			s.count.events.Add(1)
 		}

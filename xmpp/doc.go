@@ -55,8 +55,9 @@
 //   - The JSON that went in comes out: only white space is removed, and U+FFFE and U+FFFF, which XML cannot carry, are
 //     written as escapes. A message with more than a stanza has room for is announced without its payload.
 //   - XEP-0114 has no acknowledgements. While the link is down, messages wait in the session, bounded and counted, and
-//     go out when it is back; what had been given to the link when it died is lost or not, nobody can tell (the link
-//     counts what it had not written). So an event comes at most once. Reading the node's items closes the gap.
+//     go out when it is back. Events that the link had been given, and that the server is not proven to have read, are sent
+//     again with the same ids: an event can come twice, also to somebody who has unsubscribed on the lost link. What a server
+//     does with what it has read nobody can tell; reading the node's items closes the gap.
 //   - A subscription that waits for an owner's word has no events and opens nothing. The rules are asked when it is made and
 //     again when the owner says yes.
 //   - Nothing that users send is unbounded: stanzas by rate, inboxes by number, memory and sender, payloads, batches, pages,

@@ -85,7 +85,7 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	o := setup{broker: broker.Options{Authorizer: rules}, service: Options{
 		Principal: principal, Store: broker.NewMemoryStore(), Workers: 2, Version: "1.2", Logger: slog.New(slog.DiscardHandler),
 		Link: component.Options{
-			Domain: service, Server: "xmpp.test:5347", Secret: "s3cret", PingInterval: 1000 * time.Hour,
+			Domain: service, Server: "xmpp.test:5347", Secret: "s3cret", PingInterval: 1000 * time.Hour, NoFence: true,
 			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
 				select {

@@ -103,7 +103,7 @@ func (s *Service) notifyOne(ctx context.Context, ev *event, l *leaf, sub *subscr
 		if sub.over || !s.wants(l, sub) || !m.Retracted && covers(sub.floor, m.Position) {
 			return nil
 		}
-		err := s.link.Send(ev.forSubscription(sub.to, sub.slash, ev.id)...)
+		err := s.link.SendKept(ev.forSubscription(sub.to, sub.slash, ev.id)...)
 		if sent = err == nil; sent && !m.Retracted {
 			sub.seen = m.Position
 		}

@@ -226,3 +226,50 @@ func TestUnsubscribe_takes_back_what_waits(t *testing.T) {
 		w.silent()
 	})
 }
+
+// Checklist 112, 120: what the server may not have read when the link broke comes again, the same to the last byte; what it has
+// read does not.
+func TestNotify_makes_good_a_broken_link(t *testing.T) {
+	dialogue(t, func(o *setup) { o.service.Link.NoFence = false }, func(w *world) {
+		answerPing := func() {
+			t.Helper()
+			w.until("<iq type='get' id='")
+			id, _, _ := strings.Cut(w.until("</iq>"), "'")
+			w.send("<iq type='result' id='" + id + "' from='localhost' to='waft.localhost'/>")
+			synctest.Wait()
+		}
+		w.creates(alice, "/a")
+		w.subscribed(bob, "/a", "bob@localhost")
+		w.publish("/a", "1")
+		w.event("bob@localhost")
+		answerPing()
+		w.publish("/a", "2")
+		w.send(iq(alice, "set", configuring("/a", "notify_config=1", "deliver_payloads=0")))
+		var before []string
+		for range 2 {
+			if s := w.stanza(); strings.HasPrefix(s, "<message") {
+				before = append(before, s)
+			}
+		}
+		if s := w.stanza(); strings.HasPrefix(s, "<message") {
+			before = append(before, s)
+		}
+		_ = w.conn.Close()
+		synctest.Wait()
+		w.publish("/a", "3")
+		w.accept()
+		for _, want := range before { // not the answer: who asked has given up
+			w.want(want)
+		}
+		w.event("bob@localhost")
+		answerPing()
+		_ = w.conn.Close()
+		synctest.Wait()
+		w.accept()
+		time.Sleep(time.Second)
+		w.silent()
+		if st := w.svc.Stats().Link; len(before) != 2 || st.Resent != 2 || st.Kept != 0 {
+			t.Errorf("%d events before, %+v", len(before), st)
+		}
+	})
+}

@@ -57,6 +57,7 @@ type xmppSettings struct {
 	// Limits on what is sent.
 	MaxOutStanza int `toml:"max_out_stanza"` // bytes; default 491520, below what Prosody takes
 	MaxOutbound  int `toml:"max_outbound"`   // bytes waiting for the server; default 8388608
+	FenceWindow  int `toml:"fence_window"`   // events kept until the server is known to have read them; default 1000
 
 	DialTimeout      duration `toml:"dial_timeout"`      // default 10s
 	HandshakeTimeout duration `toml:"handshake_timeout"` // default 10s
@@ -105,6 +106,7 @@ func (x *xmppSettings) complete() {
 	fill(&x.MaxAttribute, 64<<10)
 	fill(&x.MaxOutStanza, 480<<10)
 	fill(&x.MaxOutbound, 8<<20)
+	fill(&x.FenceWindow, 1_000)
 	fill(&x.DialTimeout, duration{10 * time.Second})
 	fill(&x.HandshakeTimeout, duration{10 * time.Second})
 	fill(&x.WriteTimeout, duration{20 * time.Second})
@@ -143,6 +145,7 @@ func (x *xmppSettings) link(key secret) component.Options {
 		Domain: x.Domain, Server: x.Server, Secret: key.reveal(), Host: x.Host,
 		MaxStanza: x.MaxStanza, MaxDepth: x.MaxDepth, MaxElements: x.MaxElements,
 		MaxAttributes: x.MaxAttributes, MaxAttribute: x.MaxAttribute,
+		FenceWindow:  x.FenceWindow,
 		MaxOutStanza: x.MaxOutStanza, MaxOutbound: x.MaxOutbound,
 		DialTimeout:      x.DialTimeout.Duration,
 		HandshakeTimeout: x.HandshakeTimeout.Duration,

@@ -54,13 +54,20 @@ func (s *session) armRead() {
 
 // ping is XEP-0199 §4.3, component to server. From is not optional: ejabberd closes a link on which it is missing.
 func (s *session) ping() {
-	s.pinged, s.pingLate, s.pingID = true, false, rand.Text()
-	b := append([]byte("<iq type='get' id='"), s.pingID...)
-	b = AppendAttr(append(b, "' from='"...), s.l.opts.Domain)
-	b = AppendAttr(append(b, "' to='"...), s.l.opts.Host)
-	b = append(b, "'><ping xmlns='urn:xmpp:ping'/></iq>"...)
-	_ = s.l.queue.put(true, len(b), b) // refused only when the session is over already
+	var b []byte
+	s.pinged, s.pingLate = true, false
+	s.pingID, b = s.l.opts.newPing()
+	_ = s.l.queue.put(forced, len(b), b) // refused only when the session is over already
 	s.pingAt = s.l.queue.position()
+}
+
+// newPing renders a ping with an id that nobody can guess, for whoever knew it could answer in the server's place.
+func (o *Options) newPing() (id string, ping []byte) {
+	id = rand.Text()
+	b := append([]byte("<iq type='get' id='"), id...)
+	b = AppendAttr(append(b, "' from='"...), o.Domain)
+	b = AppendAttr(append(b, "' to='"...), o.Host)
+	return id, append(b, "'><ping xmlns='urn:xmpp:ping'/></iq>"...)
 }
 
 func (s *session) isClosing() bool {

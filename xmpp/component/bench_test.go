@@ -75,7 +75,7 @@ func BenchmarkFrameAndParsePublish(b *testing.B) {
 
 // BenchmarkSend queues one event for one recipient after another and takes the chunks out again, as the writer does.
 func BenchmarkSend(b *testing.B) {
-	l := &Link{opts: defaults(b), queue: newQueue(8 << 20)}
+	l := &Link{opts: defaults(b), queue: newQueue(8<<20, 0)}
 	l.queue.start()
 	before := []byte("<message type='headline' from='waft.localhost' to='")
 	after := []byte("'><event xmlns='http://jabber.org/protocol/pubsub#event'><items node='/chat/42'><item id='1'>" +

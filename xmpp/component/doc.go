@@ -29,7 +29,10 @@
 //     followed to its end without being kept.
 //   - Send never blocks; the queue is bounded in bytes. Order is kept. Send returning nil means queued, no more:
 //     XEP-0114 has no acknowledgements, and what was queued or in flight when a link dies is lost, the
-//     former counted as OutLost. Nothing of an old link is sent on the next.
+//     former counted as OutLost.
+//   - SendKept is for what is worth sending twice. Pings stand between such stanzas, and what has no answered ping behind it
+//     when a link dies is written again on the next, before anything else. No more than FenceWindow stanzas and
+//     MaxOutbound bytes are in doubt at any time; beyond it SendKept returns ErrFull.
 //   - Nothing is written before the server's acknowledgement but the header and the digest.
 //   - Every step has a deadline: dial, handshake, each write, each Request, silence, goodbye.
 //   - A lost link comes back by itself. Waits are random and grow to ReconnectMax. What a person must mend
@@ -42,7 +45,7 @@
 // # The callbacks
 //
 // Up, Handler and Down run on the goroutine of Run, in this order, so they never overlap: Up once per link, then Handler
-// for each stanza, then Down. Writable runs on the writer's goroutine. None may block. All may call Send.
+// for each stanza, then Down. Writable runs on any of the link's goroutines. None may block. All may call Send.
 //
 // # Files
 //
@@ -53,6 +56,7 @@
 //	alive.go      silence, ping
 //	write.go      the writer, and the goodbye
 //	queue.go      what waits for the writer
+//	window.go     what the server is not proven to have read
 //	request.go    iq get and set of our own, and their answers
 //	framer.go     bytes → top-level elements; what is kept of them
 //	lex.go        where tags, values and sections begin and end
@@ -72,7 +76,7 @@
 //   - TLS: neither Prosody nor ejabberd offers it on a component port. Keep the link on loopback or in a tunnel (Dial).
 //   - Following see-other-host. The address and the secret were configured together; proving the secret to a host that
 //     somebody names over a link without authentication would hand it to guessing.
-//   - Resending after a reconnect. Nothing tells what the server has processed; the layer above has ids and history.
+//   - Keeping everything. Answers are for somebody who waits, and a request of ours is answered or failed.
 //   - Comments and processing instructions (RFC 6120 §11.1): a stanza with one is refused. A document type ends the link.
 //   - Checking what is sent. It costs more than sending; Check exists for tests.
 package component

@@ -27,7 +27,23 @@ func New(o Options) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Link{opts: o, queue: newQueue(o.MaxOutbound)}, nil
+	most := o.FenceWindow
+	if o.NoFence {
+		most = 0
+	}
+	l := &Link{opts: o, queue: newQueue(o.MaxOutbound, most)}
+	l.queue.newPing, l.queue.gaveUp = l.opts.newPing, l.unfenced
+	l.queue.patience = o.PingInterval + 2*o.PingTimeout // a server that is silent altogether is found sooner, and keeps the window
+	return l, nil
+}
+
+// unfenced is called when the server has not answered a ping of the fence.
+func (l *Link) unfenced(writable bool) {
+	l.count.unfenced.Add(1)
+	l.opts.Logger.Warn("the XMPP server does not answer pings: what is written to it is not sent again if the link is lost", "host", l.opts.Host)
+	if writable && l.opts.Writable != nil {
+		l.opts.Writable()
+	}
 }
 
 // Domain returns the component's domain in canonical form.
@@ -41,6 +57,7 @@ func (l *Link) Run(ctx context.Context) error {
 		return ErrRunning
 	}
 	defer l.running.Store(false)
+	defer func() { l.drop(OutLost, l.queue.abandon()) }()
 	failures := 0 // in a row
 	for {
 		began := time.Now()
@@ -114,7 +131,14 @@ func (l *Link) drop(r Reason, n int, args ...any) {
 //
 // The stanza must be well-formed, carry from (at Domain) and to, and declare neither jabber:client nor any other
 // default namespace; see [Check]. A server closes the link otherwise.
-func (l *Link) Send(parts ...[]byte) error {
+func (l *Link) Send(parts ...[]byte) error { return l.send(plain, parts) }
+
+// SendKept is Send for a stanza that is worth sending twice: it is kept until the server has answered a ping behind it, and if
+// the link dies first it is written again on the next one, the same bytes in the same order, before anything else. It returns
+// ErrFull also while FenceWindow stanzas are kept.
+func (l *Link) SendKept(parts ...[]byte) error { return l.send(keep, parts) }
+
+func (l *Link) send(as how, parts [][]byte) error {
 	size := 0
 	for _, p := range parts {
 		size += len(p)
@@ -123,7 +147,7 @@ func (l *Link) Send(parts ...[]byte) error {
 		l.drop(OutTooBig, 1, "bytes", size)
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooBig, size, l.opts.MaxOutStanza)
 	}
-	err := l.queue.put(false, size, parts...)
+	err := l.queue.put(as, size, parts...)
 	switch {
 	case errors.Is(err, ErrFull):
 		l.count.dropped[OutFull].Add(1) // counted and not logged: the caller knows, and may try again

@@ -34,6 +34,11 @@ type Options struct {
 	MaxOutStanza int // bytes; default 480 KiB
 	MaxOutbound  int // bytes waiting for the writer; default 8 MiB
 
+	// What SendKept sends is kept until the server has answered a ping behind it; no more than so many stanzas, and
+	// MaxOutbound bytes, are. Default 1,000. NoFence: nothing is kept, and no pings are sent for it.
+	FenceWindow int
+	NoFence     bool
+
 	DialTimeout      time.Duration // default 10 s
 	HandshakeTimeout time.Duration // from connected to acknowledged; default 10 s
 	WriteTimeout     time.Duration // for one write of at most 64 KiB; default 20 s
@@ -58,8 +63,8 @@ type Options struct {
 	Up   func()
 	Down func(error)
 
-	// Writable is called after Send returned ErrFull, once the queue is half empty again; on the writer's goroutine, so
-	// it must not block. A link that goes down instead is told by Down and Up.
+	// Writable is called after Send returned ErrFull, once queue and window are half empty again. It must not block: one of
+	// the link's own goroutines calls it. A link that goes down instead is told by Down and Up.
 	Writable func()
 
 	// Dial replaces the TCP dialer (which sets keepalive), for tests and tunnels.
@@ -102,6 +107,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxAttribute", &o.MaxAttribute, 64 << 10},
 		{"MaxOutStanza", &o.MaxOutStanza, 480 << 10},
 		{"MaxOutbound", &o.MaxOutbound, 8 << 20},
+		{"FenceWindow", &o.FenceWindow, 1_000},
 	} {
 		if err := setDefault(f.name, f.n, f.def); err != nil {
 			return o, err

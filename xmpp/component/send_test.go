@@ -192,7 +192,7 @@ func TestSend_a_stanza_above_the_whole_queue_passes_when_it_is_empty(t *testing.
 }
 
 func TestSend_does_not_allocate(t *testing.T) {
-	q := newQueue(1 << 20)
+	q := newQueue(1<<20, 0)
 	l := &Link{opts: Options{MaxOutStanza: 1 << 20}, queue: q}
 	q.start()
 	before, to, after := []byte("<message from='waft.localhost' to='"), []byte("a@localhost"), make([]byte, 400)

@@ -44,7 +44,7 @@ func newSession(l *Link, conn net.Conn) *session {
 func (s *session) serve(ctx context.Context) error {
 	l := s.l
 	s.up = true
-	l.queue.start()
+	l.count.resent.Add(uint64(l.queue.start()))
 	l.opts.Logger.InfoContext(ctx, "xmpp link up", "server", l.opts.Server)
 	if l.opts.Up != nil {
 		l.opts.Up()
@@ -57,6 +57,9 @@ func (s *session) serve(ctx context.Context) error {
 	writer.Go(func() { s.writeLoop(ctx) })
 	err := s.readLoop()
 	if s.isClosing() {
+		if errors.Is(err, ErrClosed) {
+			l.queue.provenAll()
+		}
 		err = context.Cause(ctx)
 	}
 	s.fail(err)
@@ -144,6 +147,12 @@ func (s *session) element(fr frame) error {
 func (s *session) deliver(st *Stanza) {
 	if st.Kind == IQ && (st.Type == "result" || st.Type == "error") {
 		ours := s.pingID != "" && st.ID == s.pingID
+		if fenced, writable := s.l.queue.proven(st.ID); fenced {
+			ours = true
+			if writable && s.l.opts.Writable != nil {
+				s.l.opts.Writable()
+			}
+		}
 		if !ours && !s.l.pending.answer(st) {
 			s.l.drop(StrayAnswer, 1, "from", clip(st.From))
 		}

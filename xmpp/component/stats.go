@@ -2,7 +2,7 @@ package component
 
 import "sync/atomic"
 
-// Stats is a snapshot of a link's counters. They count from New and never go down, except Up, Queued and Waiting.
+// Stats is a snapshot of a link's counters. They count from New and never go down, except Up, Kept, Queued and Waiting.
 type Stats struct {
 	Up         bool
 	Connects   uint64            // handshakes acknowledged
@@ -11,6 +11,9 @@ type Stats struct {
 	StanzasOut uint64            // written to the socket
 	BytesIn    uint64            // read from the socket, whitespace and headers included
 	BytesOut   uint64            // stanza bytes written
+	Resent     uint64            // stanzas written again after a link was lost
+	Unfenced   uint64            // times that the server did not answer the fence's pings
+	Kept       int               // stanzas that would be written again now
 	Queued     int               // bytes waiting for the writer
 	Waiting    int               // Requests without an answer yet
 	Dropped    map[Reason]uint64 // every reason is present, most are zero
@@ -18,8 +21,8 @@ type Stats struct {
 
 // counters is updated from every goroutine.
 type counters struct {
-	connects, failures, stanzasIn, stanzasOut, bytesIn, bytesOut atomic.Uint64
-	dropped                                                      [numReasons]atomic.Uint64
+	connects, failures, stanzasIn, stanzasOut, bytesIn, bytesOut, resent, unfenced atomic.Uint64
+	dropped                                                                        [numReasons]atomic.Uint64
 }
 
 // Stats returns the counters as they are now. Cheap enough for every scrape of a metrics page.
@@ -32,6 +35,9 @@ func (l *Link) Stats() Stats {
 		BytesIn:    l.count.bytesIn.Load(),
 		BytesOut:   l.count.bytesOut.Load(),
 		Waiting:    l.pending.len(),
+		Resent:     l.count.resent.Load(),
+		Unfenced:   l.count.unfenced.Load(),
+		Kept:       l.queue.unproven(),
 		Dropped:    make(map[Reason]uint64, numReasons-1),
 	}
 	s.Up, s.Queued = l.queue.state()
