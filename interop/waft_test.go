@@ -58,7 +58,8 @@ func executable(t *testing.T) string {
 var realmKey = base64.StdEncoding.EncodeToString([]byte("a key of thirty-two bytes, or so"))
 
 // waftConfig lets anybody publish below /open, as Bayeux clients have no token
-// to show here; everything else is left as it comes.
+// to show here, and keeps what is published below /open/kept; everything else
+// is left as it comes.
 var waftConfig = template.Must(template.New("waft.toml").Parse(`
 listen = "{{.Listen}}"
 admin_listen = "{{.Admin}}"
@@ -70,6 +71,12 @@ id = "default"
   id = "main"
   alg = "HS256"
   secret = "{{.Key}}"
+
+  [[realm.rule]]
+  match = "/open/kept/**"
+  publish = "anyone"
+  subscribe = "anyone"
+  history = { size = 100 }
 
   [[realm.rule]]
   match = "/open/**"

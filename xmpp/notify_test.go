@@ -261,6 +261,7 @@ func TestNotify_makes_good_a_broken_link(t *testing.T) {
 		for _, want := range before { // not the answer: who asked has given up
 			w.want(want)
 		}
+		answerPing()
 		w.event("bob@localhost")
 		answerPing()
 		_ = w.conn.Close()

@@ -227,6 +227,9 @@ func (q *queue) resend() (n int) {
 			n++
 		}
 	}
+	if q.window.open != nil {
+		q.fence() // at once: they have been in doubt for long enough
+	}
 	return n
 }
 

@@ -85,8 +85,9 @@ func TestWindow_a_broken_link_is_made_good(t *testing.T) {
 		p.gets(5, 6)
 		p = h.cut(p)
 		h.keeps(6, 7)
-		p.gets(3, 7)
-		p.pinged()
+		p.gets(3, 6)
+		p.pinged() // at once
+		p.gets(6, 7)
 		p = h.cut(p) // and again
 		p.gets(3, 7)
 		p.pong(p.pinged())

@@ -1,0 +1,103 @@
+//go:build interop
+
+package interop
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A scene of XEP-0060 with four users, through each server: asking an owner, options of subscriptions, terms, presence, full
+// nodes, the end of a node, a flood. drivers/python/pubsub.py says how it goes.
+func TestPubsub_a_scene(t *testing.T) {
+	need(t, slixmppPeer)
+	steps := []string{"features", "an_owner_lets_somebody_in", "options", "a_term", "presence", "a_full_node", "the_end_of_a_node", "a_flood"}
+	for _, server := range xmppKinds {
+		t.Run(server.name, func(t *testing.T) {
+			need(t, server.peer)
+			t.Parallel()
+			s := running(t, server.start)
+			w := startWaft(t, s)
+			host, port, err := net.SplitHostPort(s.clients)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command(systemPython, "drivers/python/pubsub.py", object(map[string]string{
+				"host": host, "port": port, "domain": s.host, "password": password, "service": s.service(), "prefix": "/open/kept/scene",
+			}))
+			var complaints strings.Builder
+			cmd.Stderr = &complaints
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, complaints.String())
+			}
+			var played []string
+			for line := range strings.Lines(string(out)) {
+				var step struct{ Step, Error string }
+				if err := json.Unmarshal([]byte(line), &step); err != nil {
+					t.Fatalf("%v in %s", err, line)
+				}
+				played = append(played, step.Step)
+				if step.Error != "" {
+					t.Errorf("%s: %s", step.Step, step.Error)
+				}
+			}
+			if !slices.Equal(played, steps) {
+				t.Errorf("played %v\n%s", played, complaints.String())
+			}
+			if n := w.links[0].connections(); n != 1 {
+				t.Errorf("the link was made %d times", n)
+			}
+		})
+	}
+}
+
+// The link is cut again and again while messages are published: none is lost. One may come twice.
+func TestPubsub_a_link_that_is_cut_loses_nothing(t *testing.T) {
+	need(t, slixmppPeer, curlPeer)
+	const channel, each, cuts = "/open/cuts", 10, 3
+	for _, server := range xmppKinds {
+		t.Run(server.name, func(t *testing.T) {
+			need(t, server.peer)
+			t.Parallel()
+			s := running(t, server.start)
+			w := startWaft(t, s)
+			bob := slixmpp(t, s, "bob").subscribe(t, channel)
+			bob.subscribed(t)
+			sent := 0
+			publish := func(n int) {
+				for range n {
+					curl(t, w, bare(channel), fmt.Sprint(sent))
+					sent++
+				}
+			}
+			for range cuts {
+				publish(each)
+				w.links[0].cut()
+				publish(each)
+				if err := await("the link to "+s.name, w.links[0].up); err != nil {
+					t.Fatal(err)
+				}
+			}
+			publish(1)
+			if _, err := bob.until(channel, fmt.Sprint(sent-1)); err != nil {
+				t.Error(err)
+			}
+			got := bob.received(channel)
+			for i := range sent {
+				if !slices.Contains(got, fmt.Sprint(i)) {
+					t.Errorf("message %d was lost", i)
+				}
+			}
+			if n := w.links[0].connections(); n <= cuts {
+				t.Errorf("the link was made %d times, for %d cuts", n, cuts)
+			}
+			t.Logf("%d published, %d came, and %d of them again", sent, sent, len(got)-sent)
+		})
+	}
+}
