@@ -22,6 +22,8 @@
 //     way without help.
 //   - linkcut_test.go: a link that is cut is made again, and its users notice a
 //     gap at most.
+//   - pubsub_test.go: owners, subscribers and their presence through both XMPP
+//     servers; and that no message is lost when the link is cut.
 //   - hostile_test.go: no stanza of an XMPP user ends the link to her server.
 //   - fanout_test.go: Fanout's publishers and what they are told, with the right
 //     key and with a wrong one.
