@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"errors"
 	"slices"
 
 	"waft/broker"
@@ -114,7 +115,7 @@ func (l *leaf) mayRemoveAny(user string) bool {
 // visible tells whether a user may know of the node.
 func (l *leaf) visible(user string) bool {
 	a, err := l.affiliation(user), l.byHimself(user)
-	return err == nil || err == errNotApproved || a != affNone && a != affOutcast
+	return err == nil || errors.Is(err, errNotApproved) || a != affNone && a != affOutcast
 }
 
 // owners counts them.

@@ -214,7 +214,7 @@ func (s *Service) settle(ctx context.Context, c broker.Channel) {
 		l := s.nodes.get(c)
 		err := l.byHimself(sub.user)
 		switch {
-		case err == errNotApproved:
+		case errors.Is(err, errNotApproved):
 			continue
 		case err != nil || l == nil:
 			err = s.deny(ctx, l, sub.jid)

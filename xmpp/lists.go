@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -257,7 +258,7 @@ func (s *Service) setSubscriptions(ctx context.Context, r *request) error {
 		case e.value == pubsub.SubPending.String():
 			e.failed = s.audience.waits(e.jid.String(), p) == nil
 		case e.value == pubsub.SubSubscribed.String():
-			if err := l.byHimself(user); err != nil && err != errNotApproved {
+			if err := l.byHimself(user); err != nil && !errors.Is(err, errNotApproved) {
 				e.failed = true
 				continue
 			}

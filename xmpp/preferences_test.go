@@ -142,10 +142,14 @@ func TestOptions_refuses(t *testing.T) {
 			{"set", set("digest=1"), "modify: bad-request + invalid-options", `"pubsub#digest" is not offered`},
 			{"set", set("deliver=0", "include_body=true"), "modify: bad-request + invalid-options", `"pubsub#include_body" is not offered`},
 			{"set", optionsOf("/a", "bob@localhost", showing("chat", "here")), "modify: bad-request + invalid-options", `show-values cannot have "here"; it has some of ["away" "chat" "dnd" "online" "xa"]`},
-			{"set", optionsOf("/a", "bob@localhost", submitting(nodeConfig, "deliver=0")), "modify: bad-request + invalid-options",
-				`the form is of the type "http://jabber.org/protocol/pubsub#node_config"; it must be ` + subscribeOptions},
-			{"set", optionsOf("/a", "bob@localhost", "<x xmlns='jabber:x:data' type='submit'><field var='pubsub#deliver'><value>1</value><value>0</value></field></x>"),
-				"modify: bad-request + invalid-options", `"pubsub#deliver" has more than one value`},
+			{
+				"set", optionsOf("/a", "bob@localhost", submitting(nodeConfig, "deliver=0")), "modify: bad-request + invalid-options",
+				`the form is of the type "http://jabber.org/protocol/pubsub#node_config"; it must be ` + subscribeOptions,
+			},
+			{
+				"set", optionsOf("/a", "bob@localhost", "<x xmlns='jabber:x:data' type='submit'><field var='pubsub#deliver'><value>1</value><value>0</value></field></x>"),
+				"modify: bad-request + invalid-options", `"pubsub#deliver" has more than one value`,
+			},
 		} {
 			w.answers(bob, c.typ, c.payload, refused(bob, c.shape, c.text))
 		}

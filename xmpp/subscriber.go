@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"context"
+	"errors"
 
 	"mellium.im/xmpp/jid"
 	"mellium.im/xmpp/pubsub"
@@ -43,7 +44,7 @@ func (s *Service) admit(ctx context.Context, r *request, j jid.JID, p broker.Pat
 	c, isChannel := p.Channel()
 	l := s.nodes.get(c)
 	switch err := s.mayRead(l, r.user); {
-	case err == errNotApproved:
+	case errors.Is(err, errNotApproved):
 		sub, err := s.petition(ctx, r, l, j, w)
 		s.courtPresence(r, sub)
 		return pubsub.SubPending, err
