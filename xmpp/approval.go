@@ -231,7 +231,8 @@ func (s *Service) settle(ctx context.Context, c broker.Channel) {
 
 // nodesWithPending gives the nodes at which requests wait that a user may answer, by name: what the command get-pending
 // offers (XEP-0060 §8.7.1).
-func (s *Service) nodesWithPending(ctx context.Context, who broker.Principal, user string) []string {
+func (s *Service) nodesWithPending(user string) []string {
+	ctx, who := context.Background(), s.opts.Principal(user) // no request of the user's is needed for it
 	var names []string
 	for _, p := range s.audience.petitioned() {
 		if l := s.nodes.get(broker.Channel(p)); l != nil && s.governs(ctx, who, user, l) {
