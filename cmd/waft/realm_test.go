@@ -15,6 +15,7 @@ import (
 type componentServer struct {
 	address string
 	up      chan net.Conn // the link, once it is accepted
+	refused chan struct{} // something was answered with an error; one is remembered
 	closed  chan string   // all that came over it afterwards, once it has ended
 }
 
@@ -24,7 +25,7 @@ func newComponentServer(t *testing.T, secret string) *componentServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &componentServer{l.Addr().String(), make(chan net.Conn, 1), make(chan string, 1)}
+	s := &componentServer{l.Addr().String(), make(chan net.Conn, 1), make(chan struct{}, 1), make(chan string, 1)}
 	ended := make(chan struct{})
 	t.Cleanup(func() { l.Close(); <-ended })
 	go func() {
@@ -55,7 +56,19 @@ func newComponentServer(t *testing.T, secret string) *componentServer {
 		}
 		fmt.Fprint(conn, "<handshake/>")
 		s.up <- conn
-		rest := until("</stream:stream>")
+		var rest string
+		for !strings.HasSuffix(rest, "</stream:stream>") {
+			tag := until(">")
+			if rest += tag; !strings.HasSuffix(tag, ">") {
+				break
+			}
+			if strings.HasSuffix(tag, "</error>") {
+				select {
+				case s.refused <- struct{}{}:
+				default:
+				}
+			}
+		}
 		fmt.Fprint(conn, "</stream:stream>")
 		more, _ := io.ReadAll(r)
 		s.closed <- rest + string(more)
@@ -73,6 +86,7 @@ func TestRealm_its_xmpp_link_comes_up_publishes_for_its_users_and_says_goodbye(t
 		fmt.Fprintf(link, "<iq type='set' id='1' from='%s' to='waft.localhost'><pubsub xmlns='http://jabber.org/protocol/pubsub'>"+
 			"<publish node='/chat/x'><item><json xmlns='urn:xmpp:json:0'>{\"from\":\"%s\"}</json></item></publish></pubsub></iq>", from, from)
 	}
+	<-xmpp.refused
 	if code := <-s.done; code != exitOK {
 		t.Fatal(s.err.String())
 	}
