@@ -16,7 +16,7 @@ type event struct {
 	// Ev is what happened: "ready" (subscribed to all that was asked for),
 	// "published" (acknowledged), "failed" (neither), "message", "frame" (what
 	// messages came in), "handshake", "connect", "subscribed" (to one channel, which a
-	// client also does by itself after a reconnect).
+	// client also does by itself after a reconnect), "sent" (a publish, with its id).
 	Ev string `json:"ev"`
 
 	Channel string `json:"channel"`
@@ -32,6 +32,7 @@ type event struct {
 	} `json:"place"`
 
 	Transport string `json:"transport"` // of a connect
+	ID        string `json:"id"`        // of what was sent
 	Error     string `json:"error"`     // why something failed
 	Status    int    `json:"status"`    // HTTP or Bayeux code of that, if any
 }
@@ -48,6 +49,7 @@ type diary struct {
 	broken   error               // the driver said what makes no sense
 
 	transport string // of the latest connect
+	sent      string // the latest publish's id
 }
 
 func newDiary() *diary {
@@ -93,6 +95,8 @@ func (d *diary) enter(e event) (err error) {
 		d.channels[e.Channel] = true
 	case "connect":
 		d.transport = e.Transport
+	case "sent":
+		d.sent = e.ID
 	case "failed":
 		d.failure = &e
 	}

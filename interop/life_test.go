@@ -3,52 +3,49 @@
 package interop
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Every Bayeux client does, over every transport it has, what a client does in its life; and nothing of it is left.
 func TestLife(t *testing.T) {
-	w := startWaft(t)
-	t.Run("of", func(t *testing.T) {
-		for _, c := range present(t, w) {
-			t.Run(c.name(), func(t *testing.T) {
-				t.Parallel()
-				c.lives(t, w)
-			})
-		}
-	})
-	for _, left := range []string{"waft_sessions", "waft_bayeux_sockets", "waft_bayeux_polls"} {
-		if err := await("the end of "+left, func() error { return w.metric(left, 0) }); err != nil {
-			t.Error(err)
-		}
+	for _, c := range present(t, startWaft(t)) {
+		t.Run(c.name(), func(t *testing.T) {
+			t.Parallel()
+			w := startWaft(t)
+			c.lives(t, w)
+			for _, left := range []string{"waft_sessions", "waft_bayeux_sockets", "waft_bayeux_polls"} {
+				if err := await("the end of "+left, func() error { return w.metric(left, 0) }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }
 
 func (c bayeuxClient) lives(t *testing.T, w *waft) {
 	base := "/open/life/" + c.name()
 	one, two, wild, fence := base+"/one", base+"/two", base+"/wild/x", base+"/fence"
-	d := c.start(t, w.url).subscribe(t, one, two, base+"/wild/*", fence)
+	r := startRelay(t, strings.TrimPrefix(w.url, "http://"))
+	d := c.start(t, "http://"+r.addr).subscribe(t, one, two, base+"/wild/*", fence)
 	d.subscribed(t)
 	d.mustUse(t, c.transport)
 
-	// Its own messages, beside those of a stranger who gives his the ids that the client is about to use, and says that
-	// they were successful: no publish may be taken for done by that.
-	var own, foreign []string
-	for i := range 40 {
+	var own []string
+	for i := range 20 {
 		own = append(own, fmt.Sprintf(`{"own":%d}`, i))
 	}
-	strange := make(chan error, 1)
-	go func() { strange <- collide(w, two, &foreign) }()
 	d.publish(t, one, own...)
-	if err := <-strange; err != nil {
-		t.Fatal(err)
-	}
 	d.mustHave(t, one, own)
+	foreign, mine := c.collides(t, w, r, d, two, fence)
+	foreign = append(foreign, `"of curl"`)
+	curl(t, w, bare(two), `"of curl"`)
 	d.mustHave(t, two, foreign)
 
 	// A batch arrives whole and in order, also where a pattern is subscribed to.
@@ -69,7 +66,7 @@ func (c bayeuxClient) lives(t *testing.T, w *waft) {
 		d.publish(t, channel, `"late"`)
 		curl(t, w, bare(channel), `"later"`)
 	}
-	d.mustHave(t, fence, []string{`"late"`, `"later"`})
+	d.mustHave(t, fence, append(mine, `"late"`, `"later"`))
 
 	d.command(t, map[string]any{"op": "disconnect"})
 	d.waitFor(t, "disconnected", 1)
@@ -77,7 +74,7 @@ func (c bayeuxClient) lives(t *testing.T, w *waft) {
 	d.mustHave(t, one, append(own, `"b1"`, `"b3"`))
 	d.mustHave(t, wild, []string{`"b2"`, `"b4"`})
 	d.mustHave(t, two, foreign)
-	d.mustHave(t, fence, []string{`"late"`, `"later"`})
+	d.mustHave(t, fence, append(mine, `"late"`, `"later"`))
 	if wire, delivered := d.events(); wire != delivered {
 		t.Errorf("%d events came over the wire, and %d were delivered", wire, delivered)
 	}
@@ -87,24 +84,47 @@ func (c bayeuxClient) lives(t *testing.T, w *waft) {
 	c.mustAcknowledge(t, d)
 }
 
-// collide publishes numbers as other people's messages, with all the ids that a client gives to its first few hundred: CometD counts in tens,
-// Faye in thirty-sixes. What was published is added to texts.
-func collide(w *waft, channel string, texts *[]string) error {
-	const rounds, ids = 3, 100 // less than may wait for a session
-	for range rounds {
-		var batch []string
-		for id := range ids {
-			for _, base := range []int{10, 36} {
-				text := strconv.Itoa(len(*texts))
-				*texts = append(*texts, text)
-				batch = append(batch, fmt.Sprintf(`{"channel":%q,"data":%s,"id":%q,"successful":true}`, channel, text, strconv.FormatInt(int64(id), base)))
+// collides has the client publish while what it sends is held back, and a stranger publish a message that has the same id and says that it was
+// successful. The client hears that, and must not take its own for published. It gives what has come on the channel of each.
+func (c bayeuxClient) collides(t *testing.T, w *waft, r *relay, d *driver, strange, own string) (foreign, mine []string) {
+	t.Helper()
+	const mark = `"held back"`
+	for i := range 3 {
+		if c.transport == longPolling {
+			// Faye puts what it publishes into the request of its poll, if that is just being made.
+			if err := await("a held poll", func() error { return w.metric("waft_bayeux_polls", 1) }); err != nil {
+				t.Fatal(err)
 			}
 		}
-		if err := post(w.url+"/bayeux", []byte("["+strings.Join(batch, ",")+"]")); err != nil {
-			return err
+		// A WebSocket's frames are masked.
+		caught, release := r.hold(func(piece []byte) bool { return c.transport == webSocket || bytes.Contains(piece, []byte(mark)) })
+		published := d.count("published")
+		d.command(t, map[string]any{"op": "publish", "channel": own, "text": mark})
+		select {
+		case <-caught:
+		case <-time.After(patience):
+			t.Fatalf("%s published nothing that could be held back", d.proc.name)
 		}
+		d.waitFor(t, "sent", published+1)
+		d.mu.Lock()
+		id := d.sent
+		d.mu.Unlock()
+		foreign = append(foreign, strconv.Itoa(i))
+		if err := post(w.url+"/bayeux", fmt.Appendf(nil, `{"channel":%q,"data":%d,"id":%q,"successful":true}`, strange, i, id)); err != nil {
+			t.Error(err)
+		}
+		d.mustHave(t, strange, foreign)
+		if d.count("published") != published {
+			t.Errorf("message %s was taken for published", id)
+		}
+		release()
+		if failure := d.waitFor(t, "published", published+1); failure != nil {
+			t.Fatalf("message %s: %s", id, failure.Error)
+		}
+		mine = append(mine, mark)
+		d.mustHave(t, own, mine)
 	}
-	return nil
+	return foreign, mine
 }
 
 // message is one to be published.

@@ -19,6 +19,14 @@ type relay struct {
 	count int
 	open  map[net.Conn]bool
 	down  bool // whoever comes is shown the door
+	held  *hold
+}
+
+// hold keeps back what clients send.
+type hold struct {
+	applies  func(piece []byte) bool
+	caught   chan struct{} // gets one when something is kept back
+	released chan struct{}
 }
 
 func startRelay(t *testing.T, target string) *relay {
@@ -77,6 +85,44 @@ func (r *relay) resume() {
 	r.down = false
 }
 
+// hold keeps back what is sent to the target: on each connection from the first piece on to which it applies, until release. What comes from
+// the target passes.
+func (r *relay) hold(applies func(piece []byte) bool) (caught <-chan struct{}, release func()) {
+	h := &hold{applies, make(chan struct{}, 1), make(chan struct{})}
+	r.set(h)
+	return h.caught, func() {
+		r.set(nil)
+		close(h.released)
+	}
+}
+
+func (r *relay) set(h *hold) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = h
+}
+
+// upstream is what a client sends.
+type upstream struct {
+	net.Conn
+	r *relay
+}
+
+func (u upstream) Read(p []byte) (int, error) {
+	n, err := u.Conn.Read(p)
+	u.r.mu.Lock()
+	h := u.r.held
+	u.r.mu.Unlock()
+	if h != nil && n > 0 && h.applies(p[:n]) {
+		select {
+		case h.caught <- struct{}{}:
+		default:
+		}
+		<-h.released
+	}
+	return n, err
+}
+
 // pass copies both ways until either side ends.
 func (r *relay) pass(near net.Conn) {
 	defer func() {
@@ -91,7 +137,7 @@ func (r *relay) pass(near net.Conn) {
 	}
 	defer far.Close()
 	ended := make(chan struct{}, 2)
-	for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+	for _, way := range [][2]net.Conn{{near, far}, {far, upstream{near, r}}} {
 		go func() {
 			_, _ = io.Copy(way[0], way[1])
 			ended <- struct{}{}

@@ -29,6 +29,7 @@ client.registerExtension('watch', {
   outgoing(message) {
     if (message.channel === '/meta/handshake') emit('handshake');
     if (message.channel === '/meta/connect') emit('connect', { transport: message.connectionType });
+    if ('data' in message) emit('sent', { id: message.id });
     return message;
   },
   incoming(message) {

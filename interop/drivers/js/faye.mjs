@@ -23,7 +23,10 @@ client.addExtension({
   outgoing(message, pass) {
     if (message.channel === '/meta/handshake') emit('handshake');
     if (message.channel === '/meta/connect') emit('connect', { transport: message.connectionType });
-    if ('data' in message) unsent.shift().id = message.id;
+    if ('data' in message) {
+      emit('sent', { id: message.id });
+      unsent.shift().id = message.id;
+    }
     pass(message);
   },
   incoming(message, pass) {

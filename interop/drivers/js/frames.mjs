@@ -34,7 +34,7 @@ export function placeOf(channel) {
   return places.get(channel)?.shift();
 }
 
-// A message for subscribers, as opposed to a reply.
+// A message for subscribers, as opposed to a reply, whatever else it says of itself.
 function isEvent(message) {
-  return message?.channel && 'data' in message && !('successful' in message);
+  return message?.channel && 'data' in message;
 }

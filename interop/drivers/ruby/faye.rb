@@ -29,7 +29,7 @@ module Frames
   end
 
   def self.event?(message)
-    message.is_a?(Hash) && message.key?('data') && !message.key?('successful')
+    message.is_a?(Hash) && message.key?('data')
   end
 
   def load(text, *)
@@ -106,6 +106,7 @@ module Watch
     def outgoing(message, pass)
       emit('handshake') if message['channel'] == '/meta/handshake'
       emit('connect', transport: message['connectionType']) if message['channel'] == '/meta/connect'
+      emit('sent', id: message['id']) if message.key?('data')
       pass.call(message)
     end
 
