@@ -101,7 +101,8 @@ race: ## the unit tests under the race detector
 	@go test -race -count=1 ./...
 
 # go test fuzzes one target of one package at a time, so this asks each package for its targets. One worker: with more,
-# minimising an input can stall the others past the end.
+# minimising an input can stall the others past the end. And few runs to minimise one: an input whose coverage depends on timing would
+# take the rest of FUZZTIME.
 # Two things go test does not do well by itself, up to Go 1.26:
 #   - The end of -fuzztime can race with a busy worker, and the target then fails with "context
 #     deadline exceeded" and no input (go.dev/issue/75804). Such a run has proved nothing either way,
@@ -117,7 +118,7 @@ fuzz: ## every fuzz target for FUZZTIME each (30s)
 		for target in $$(grep '^Fuzz' <<<"$$targets"); do \
 			for attempt in 1 2 3; do \
 				failed=; \
-				out=$$(go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) -parallel=1 $$package 2>&1) || failed=yes; \
+				out=$$(go test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=50x -parallel=1 $$package 2>&1) || failed=yes; \
 				if ! awk -v limit=$(FUZZTIME) '$(AWK_SECONDS) /^fuzz: elapsed/ { t = seconds($$3) } \
 					END { exit seconds(limit) && t >= seconds(limit) + 2 }' <<<"$$out"; then \
 					echo "$$out"; echo "$$package $$target: a worker had to be killed: some input takes seconds, or never ends" >&2; exit 1; fi; \

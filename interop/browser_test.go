@@ -87,6 +87,11 @@ func (b *browsing) everything(t *testing.T, d *driver, transport string) {
 		t.Error(err)
 	}
 
+	d.batch(t, message{one, `"b1"`}, message{many + "/x", `"b2"`}, message{one, `"b3"`})
+	want = append(want, `"b1"`, `"b3"`)
+	d.mustHave(t, one, want)
+	d.mustHave(t, many+"/x", []string{`"wild"`, `"b2"`})
+
 	d.command(t, map[string]any{"op": "unsubscribe", "channel": one})
 	d.waitFor(t, "unsubscribed", 1)
 	d.publish(t, one, `"too late"`)
@@ -161,11 +166,22 @@ func TestBrowser_cut(t *testing.T) {
 }
 
 func TestBrowser_restart(t *testing.T) {
-	for _, transport := range []string{webSocket, eventSource, longPolling, callbackPolling} {
-		t.Run(transport, func(t *testing.T) {
+	for _, c := range []struct {
+		client, transport string
+		in                setting
+	}{
+		{"faye", webSocket, sameOrigin},
+		{"faye", eventSource, sameOrigin},
+		{"faye", longPolling, sameOrigin},
+		{"faye", crossOriginLong, crossSite},
+		{"faye", callbackPolling, sameOrigin},
+		{"cometd", callbackPolling, crossSite},
+	} {
+		t.Run(c.client+"_"+c.transport, func(t *testing.T) {
 			const channel = "/open/browser/restart"
-			b := newBrowsing(t, sameOrigin)
-			d := b.open(t, "faye", transport, "")
+			transport := c.transport
+			b := newBrowsing(t, c.in)
+			d := b.open(t, c.client, transport, "")
 			d.subscribe(t, channel).subscribed(t)
 			mustComeToUse(t, d, transport)
 			for i, end := range []func(*process){(*process).kill, (*process).stop} {

@@ -88,17 +88,18 @@ const drivers = {
       },
     });
     const subscriptions = {};
+    const publish = ({ channel, text }) =>
+      client.publish(channel, JSON.parse(text)).then(
+        () => emit('published'),
+        (error) => emit('failed', { error: `${error.code}: ${error.message}`, status: error.code }),
+      );
     window.driver = {
+      publish,
+      batch: ({ messages }) => Promise.all(messages.map(publish)),
       async subscribe({ channels }) {
         const listen = (channel, value) => emit('message', { channel, text: JSON.stringify(value) });
         for (const c of channels) await (subscriptions[c] = client.subscribe(c).withChannel(listen));
         emit('ready');
-      },
-      publish({ channel, text }) {
-        return client.publish(channel, JSON.parse(text)).then(
-          () => emit('published'),
-          (error) => emit('failed', { error: `${error.code}: ${error.message}`, status: error.code }),
-        );
       },
       unsubscribe({ channel }) {
         subscriptions[channel].cancel();
@@ -151,19 +152,24 @@ const drivers = {
         }
       });
     });
+    const publish = ({ channel, text }) =>
+      new Promise((done) =>
+        client.publish(channel, JSON.parse(text), (reply) => {
+          if (reply.successful) emit('published');
+          else failed(reply);
+          done();
+        }),
+      );
     window.driver = {
+      publish,
+      batch({ messages }) {
+        const answers = [];
+        client.batch(() => messages.forEach((message) => answers.push(publish(message))));
+        return Promise.all(answers);
+      },
       subscribe({ channels }) {
         wanted = channels;
         client.handshake();
-      },
-      async publish({ channel, text }) {
-        await new Promise((done) =>
-          client.publish(channel, JSON.parse(text), (reply) => {
-            if (reply.successful) emit('published');
-            else failed(reply);
-            done();
-          }),
-        );
       },
       unsubscribe({ channel }) {
         return new Promise((done) => client.unsubscribe(subscriptions[channel], () => emit('unsubscribed').then(done)));
@@ -179,4 +185,4 @@ await page.evaluate(drivers[options.client], { ...options, cross: options.page !
 
 const run = (command) => page.evaluate((c) => window.driver[c.op](c), command);
 // The browser ends with this process, whatever becomes of it.
-serve({ subscribe: run, publish: run, unsubscribe: run, disconnect: run });
+serve({ subscribe: run, publish: run, batch: run, unsubscribe: run, disconnect: run });

@@ -1,7 +1,8 @@
 // Drives a CometD client for JavaScript in Node, of any version since 3.1, by the
 // project's own adapter (npm `cometd-nodejs-client`), all unmodified.
 // Options: url; package, "cometd" or an alias of it in package.json; transport,
-// "websocket" or "long-polling"; ack, "true" to use the acknowledge extension.
+// "websocket" or "long-polling"; ack, "true" to use the acknowledge extension;
+// setup, code that is run with client and token.
 
 import { adapt } from 'cometd-nodejs-client';
 import { placeOf, watchFrames } from './frames.mjs';
@@ -20,6 +21,7 @@ for (const type of ['websocket', 'long-polling', 'callback-polling']) {
 }
 client.configure({ url: options.url, logLevel: 'warn' });
 
+if (options.setup) new Function('client', 'token', options.setup)(client, options.token);
 if (options.ack === 'true') {
   const extension = await import(`${options.package}/AckExtension.js`);
   client.registerExtension('ack', new (extension.AckExtension ?? extension.default)());

@@ -1,6 +1,6 @@
 // Drives a Faye client for Node, unmodified, of any version since 0.8.
 // Options: url; package, "faye" or an alias of it in package.json; transport,
-// "websocket" or "long-polling".
+// "websocket" or "long-polling"; setup, code that is run with client and token.
 
 import { placeOf, watchFrames } from './frames.mjs';
 import { emit, options, serve } from './lines.mjs';
@@ -10,6 +10,7 @@ const { default: Faye } = await import(options.package);
 
 const client = new Faye.Client(options.url, { retry: 2 });
 if (options.transport === 'long-polling') client.disable('websocket');
+if (options.setup) new Function('client', 'token', options.setup)(client, options.token);
 
 // Publishes in the order they were made, each with its id once it has one, and
 // the ids of those that were answered.
