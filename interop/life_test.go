@@ -4,13 +4,13 @@ package interop
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Every Bayeux client does, over every transport it has, what a client does in its life; and nothing of it is left.
@@ -43,7 +43,10 @@ func (c bayeuxClient) lives(t *testing.T, w *waft) {
 	}
 	d.publish(t, one, own...)
 	d.mustHave(t, one, own)
-	foreign, mine := c.collides(t, w, r, d, two, fence)
+	var foreign, mine []string
+	if !c.ack { // then events wait for a connect, which would be held back with the rest
+		foreign, mine = c.collides(t, w, r, d, two, fence)
+	}
 	foreign = append(foreign, `"of curl"`)
 	curl(t, w, bare(two), `"of curl"`)
 	d.mustHave(t, two, foreign)
@@ -89,28 +92,46 @@ func (c bayeuxClient) lives(t *testing.T, w *waft) {
 func (c bayeuxClient) collides(t *testing.T, w *waft, r *relay, d *driver, strange, own string) (foreign, mine []string) {
 	t.Helper()
 	const mark = `"held back"`
-	for i := range 3 {
+	// What a WebSocket's frames say is masked. Faye puts what it publishes into the request of its poll, if that is just being made: this goes
+	// through, and the next is tried.
+	holdable := func(piece []byte) bool {
+		return c.transport == webSocket || bytes.Contains(piece, []byte(mark)) && !bytes.Contains(piece, []byte("/meta/connect"))
+	}
+	for len(foreign) < 3 {
 		if c.transport == longPolling {
-			// Faye puts what it publishes into the request of its poll, if that is just being made.
 			if err := await("a held poll", func() error { return w.metric("waft_bayeux_polls", 1) }); err != nil {
 				t.Fatal(err)
 			}
 		}
-		// A WebSocket's frames are masked.
-		caught, release := r.hold(func(piece []byte) bool { return c.transport == webSocket || bytes.Contains(piece, []byte(mark)) })
-		published := d.count("published")
+		caught, release := r.hold(holdable)
+		published, held := d.count("published"), false
 		d.command(t, map[string]any{"op": "publish", "channel": own, "text": mark})
-		select {
-		case <-caught:
-		case <-time.After(patience):
-			t.Fatalf("%s published nothing that could be held back", d.proc.name)
+		err := await("a publish", func() error {
+			select {
+			case <-caught:
+				held = true
+			default:
+			}
+			if !held && d.count("published") == published {
+				return errors.New("none came by")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine = append(mine, mark)
+		if !held {
+			release()
+			d.mustHave(t, own, mine)
+			continue
 		}
 		d.waitFor(t, "sent", published+1)
 		d.mu.Lock()
 		id := d.sent
 		d.mu.Unlock()
-		foreign = append(foreign, strconv.Itoa(i))
-		if err := post(w.url+"/bayeux", fmt.Appendf(nil, `{"channel":%q,"data":%d,"id":%q,"successful":true}`, strange, i, id)); err != nil {
+		foreign = append(foreign, strconv.Itoa(len(foreign)))
+		if err := post(w.url+"/bayeux", fmt.Appendf(nil, `{"channel":%q,"data":%d,"id":%q,"successful":true}`, strange, len(foreign)-1, id)); err != nil {
 			t.Error(err)
 		}
 		d.mustHave(t, strange, foreign)
@@ -121,7 +142,6 @@ func (c bayeuxClient) collides(t *testing.T, w *waft, r *relay, d *driver, stran
 		if failure := d.waitFor(t, "published", published+1); failure != nil {
 			t.Fatalf("message %s: %s", id, failure.Error)
 		}
-		mine = append(mine, mark)
 		d.mustHave(t, own, mine)
 	}
 	return foreign, mine
