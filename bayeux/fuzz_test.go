@@ -134,8 +134,20 @@ func FuzzExt(f *testing.F) {
 // the subscription is repeated as it was written, and what was published is delivered if the pattern matches.
 func FuzzNames(f *testing.F) {
 	for _, names := range [][2]string{
-		{`"/a"`, `"/a"`}, {`"/a/*"`, `"/a/b"`}, {`["/b","/a/**"]`, `"/a/b/c"`}, {`["/service/x","/b"]`, `"/b"`}, {`"/**"`, `"/service/x"`}, {`"/meta/*"`, `"/meta"`}, {`[]`, `7`}, {`null`, `""`},
-		{`["/a",["/b"]]`, `"/a b"`}, {`"\/\u0061"`, `"\/\u0061"`}, {`{"/a":1}`, `["/a"]`}, {`"/-_!~()$@"`, `"/-_!~()$@"`}, {`"/a/*/b"`, `"/a//b"`}, {`"/ä"`, `"/a\n"`},
+		{`"/a"`, `"/a"`},
+		{`"/a/*"`, `"/a/b"`},
+		{`["/b","/a/**"]`, `"/a/b/c"`},
+		{`["/service/x","/b"]`, `"/b"`},
+		{`"/**"`, `"/service/x"`},
+		{`"/meta/*"`, `"/meta"`},
+		{`[]`, `7`},
+		{`null`, `""`},
+		{`["/a",["/b"]]`, `"/a b"`},
+		{`"\/\u0061"`, `"\/\u0061"`},
+		{`{"/a":1}`, `["/a"]`},
+		{`"/-_!~()$@"`, `"/-_!~()$@"`},
+		{`"/a/*/b"`, `"/a//b"`},
+		{`"/ä"`, `"/a\n"`},
 	} {
 		f.Add(names[0], names[1])
 	}

@@ -115,7 +115,7 @@ func (b *browsing) everything(t *testing.T, d *driver, transport string) {
 	}
 }
 
-// mustComeToUse is mustUse for a client that begins with another transport, as Faye's does before an EventSource.
+// mustComeToUse is mustUse for a client that may begin with another transport: Faye's does so before an EventSource, and while its WebSocket is not yet open.
 func mustComeToUse(t *testing.T, d *driver, transport string) {
 	t.Helper()
 	if err := d.wait("a connect over "+transport, func() bool { return d.transport == transport }); err != nil {
