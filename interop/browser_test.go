@@ -66,7 +66,7 @@ func (b *browsing) everything(t *testing.T, d *driver, transport string) {
 	t.Helper()
 	const one, many = "/open/browser/one", "/open/browser/many"
 	d.subscribe(t, one, many+"/*").subscribed(t)
-	mustComeToUse(t, d, transport)
+	d.mustUse(t, transport)
 	texts := []string{
 		`{"text":"héllo \u2028 \u2029 </script><!-- + & = % ; # '"}`, `{"__proto__":{"a":1},"b":[1,null,true]}`, `"plain"`, `7`,
 	}
@@ -115,14 +115,6 @@ func (b *browsing) everything(t *testing.T, d *driver, transport string) {
 	}
 }
 
-// mustComeToUse is mustUse for a client that may begin with another transport: Faye's does so before an EventSource, and while its WebSocket is not yet open.
-func mustComeToUse(t *testing.T, d *driver, transport string) {
-	t.Helper()
-	if err := d.wait("a connect over "+transport, func() bool { return d.transport == transport }); err != nil {
-		t.Error(err)
-	}
-}
-
 // asJavaScript is a text as JSON.stringify would write the value.
 func asJavaScript(text string) string {
 	return strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029").Replace(text)
@@ -137,7 +129,7 @@ func TestBrowser_cut(t *testing.T) {
 			b := newBrowsing(t, sameOrigin)
 			d := b.open(t, "faye", transport, "")
 			d.subscribe(t, channel).subscribed(t)
-			mustComeToUse(t, d, transport)
+			d.mustUse(t, transport)
 			var want []string
 			for i := range 3 {
 				want = append(want, strconv.Itoa(2*i), strconv.Itoa(2*i+1))
@@ -183,7 +175,7 @@ func TestBrowser_restart(t *testing.T) {
 			b := newBrowsing(t, c.in)
 			d := b.open(t, c.client, transport, "")
 			d.subscribe(t, channel).subscribed(t)
-			mustComeToUse(t, d, transport)
+			d.mustUse(t, transport)
 			for i, end := range []func(*process){(*process).kill, (*process).stop} {
 				before := d.count("handshake")
 				end(b.waft.proc)

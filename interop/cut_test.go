@@ -28,7 +28,7 @@ func TestCut(t *testing.T) {
 	}
 	for i, c := range fleet {
 		clients[i].subscribed(t)
-		mustComeToUse(t, clients[i], c.transport)
+		clients[i].mustUse(t, c.transport)
 	}
 	connections := r.connections()
 
@@ -74,7 +74,7 @@ func TestCut(t *testing.T) {
 			if n := d.count("handshake"); n != 1 {
 				t.Errorf("%d handshakes", n)
 			}
-			mustComeToUse(t, d, c.transport)
+			d.mustUse(t, c.transport)
 			c.mustAcknowledge(t, d)
 		})
 	}

@@ -35,7 +35,7 @@ func (c bayeuxClient) lives(t *testing.T, w *waft) {
 	r := startRelay(t, strings.TrimPrefix(w.url, "http://"))
 	d := c.start(t, "http://"+r.addr).subscribe(t, one, two, base+"/wild/*", fence)
 	d.subscribed(t)
-	mustComeToUse(t, d, c.transport)
+	d.mustUse(t, c.transport)
 
 	var own []string
 	for i := range 20 {

@@ -106,7 +106,7 @@ func TestMatrix(t *testing.T) {
 		if d := open[s.name]; d != nil {
 			d.subscribed(t)
 			if s.transport != "" {
-				mustComeToUse(t, d, s.transport)
+				d.mustUse(t, s.transport)
 			}
 		}
 	}
