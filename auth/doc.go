@@ -44,7 +44,7 @@
 //	secret.go    keys as people write them: base64 in every spelling; new ones
 //	key.go       a key; the table of algorithms      hmac.go   HS256, HS384, HS512
 //	verifier.go  token → principal, in these steps:  compact.go, object.go, claims.go, judge.go
-//	mint.go      key and claims → token
+//	mint.go      key and claims → token              mintfor.go  for somebody who asks
 //	rights.go    lists of rights; narrowing          meet.go   what two patterns share
 //	rules.go     the Authorizer                      index.go  channel → rule; who.go; explain.go
 //	users.go     bare JID → principal                realm.go  what a realm may be called

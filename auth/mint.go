@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"time"
 	"unicode/utf8"
 
@@ -56,10 +57,8 @@ func (c Claims) payload(k prepared, realm string) (jwt.MapClaims, error) {
 	case c.Lifetime > DefaultMaxLifetime:
 		return nil, broker.Errorf(broker.Invalid, "the token's lifetime of %s is more than %s, which no realm takes by default",
 			lifetime(c.Lifetime), lifetime(DefaultMaxLifetime))
-	case c.Lifetime == 0:
-		c.Lifetime = DefaultLifetime
 	}
-	payload := jwt.MapClaims{"iss": realm, "exp": time.Now().Add(c.Lifetime + time.Second - 1).Unix()}
+	payload := jwt.MapClaims{"iss": realm, "exp": c.ends().Unix()}
 	if c.Subject != "" {
 		if !utf8.ValidString(c.Subject) {
 			return nil, broker.Errorf(broker.Invalid, "the token's subject is not UTF-8")
@@ -83,6 +82,11 @@ func (c Claims) payload(k prepared, realm string) (jwt.MapClaims, error) {
 		payload["waft"] = c.Rights
 	}
 	return payload, nil
+}
+
+// ends is when the token expires.
+func (c Claims) ends() time.Time {
+	return time.Now().Add(cmp.Or(c.Lifetime, DefaultLifetime) + time.Second - 1).Truncate(time.Second)
 }
 
 // within refuses rights that the key does not have: the Verifier would take them away without a word, and whoever

@@ -147,7 +147,8 @@ func (b *Broker) Open(o SessionOptions) (*Session, error) {
 	if o.ID == "" {
 		o.ID = newSessionID()
 	}
-	s := &Session{broker: b, opts: o, opened: time.Now(), label: fmt.Sprintf("%s-%d", o.Protocol, b.serial.Add(1))}
+	s := &Session{broker: b, opts: o, opened: time.Now(), serial: b.serial.Add(1)}
+	s.label = fmt.Sprintf("%s-%d", o.Protocol, s.serial)
 	s.Touch()
 
 	b.mu.Lock()

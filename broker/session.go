@@ -32,6 +32,9 @@ type SessionOptions struct {
 	// MaxSubscriptions at a time; 0 means 1,000, negative means no limit.
 	MaxSubscriptions int
 
+	// Fixture marks a session that is a part of the server and not a client's: EndSession leaves it alone.
+	Fixture bool
+
 	// IdleTTL ends a session that was neither Touched nor Held for so long; 0 means never.
 	IdleTTL time.Duration
 
@@ -82,6 +85,7 @@ type Session struct {
 	// static after Open
 	broker *Broker
 	opts   SessionOptions
+	serial uint64
 	label  string
 	opened time.Time
 

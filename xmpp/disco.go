@@ -63,7 +63,7 @@ const (
 // features is what disco#info says of the service, made once.
 var features = func() []byte {
 	all := []string{
-		disco.NSInfo, disco.NSItems, paging.NS, ping.NS, version.NS, xtime.NS, nsJSON,
+		disco.NSInfo, disco.NSItems, nsCommands, nsForm, paging.NS, ping.NS, version.NS, xtime.NS, nsJSON,
 		pubsub.NS, pubsub.NSPaging, multiItems, configMax, defaultSub,
 	}
 	for _, f := range pubsubFeatures {
@@ -91,6 +91,9 @@ func (s *Service) discoInfo(ctx context.Context, r *request) error {
 		r.out = append(attr(r.out, "name", s.opts.Name), "/>"...)
 		r.out = append(append(r.out, features...), "</query>"...)
 		return nil
+	}
+	if isCommandNode(name) {
+		return s.commandInfo(ctx, r, name)
 	}
 	c, err := channelOf(name)
 	if err != nil {
@@ -145,10 +148,15 @@ func (s *Service) discoItems(ctx context.Context, r *request) error {
 	}
 	name := r.payload.Attr("node")
 	r.out = append(r.out, "<query xmlns='"+disco.NSItems+"'"...)
-	if name == "" {
-		err = s.discoNodes(ctx, r, set)
-	} else {
+	if name != "" {
 		r.out = attr(r.out, "node", name)
+	}
+	switch {
+	case name == "":
+		err = s.discoNodes(ctx, r, set)
+	case isCommandNode(name):
+		err = s.discoCommands(ctx, r, name, set)
+	default:
 		err = s.discoNodeItems(ctx, r, name, set)
 	}
 	r.out = append(r.out, "</query>"...)

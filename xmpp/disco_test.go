@@ -37,6 +37,8 @@ func TestDisco_info_of_the_service(t *testing.T) {
 		w.answers(bob, "get", info(""), result(bob, "<query xmlns='"+infoNS+"'><identity category='pubsub' type='service' name='waft'/>"+
 			"<feature var='http://jabber.org/protocol/disco#info'/>"+
 			"<feature var='http://jabber.org/protocol/disco#items'/>"+
+			"<feature var='http://jabber.org/protocol/commands'/>"+
+			"<feature var='jabber:x:data'/>"+
 			"<feature var='http://jabber.org/protocol/rsm'/>"+
 			"<feature var='urn:xmpp:ping'/>"+
 			"<feature var='jabber:iq:version'/>"+
@@ -105,7 +107,7 @@ func TestDisco_info_of_a_node(t *testing.T) {
 		missing("/meta/connect", "there is no such node")
 		missing("/chat/*", `channel "/chat/*" has "*" at byte 6, which no channel may have`)
 		missing("a b", `channel "/a b" has " " at byte 2, which no channel may have`)
-		missing("http://jabber.org/protocol/commands", `channel "/http://jabber.org/protocol/commands" has ":" at byte 5, which no channel may have`)
+		missing("http://jabber.org/protocol/muc", `channel "/http://jabber.org/protocol/muc" has ":" at byte 5, which no channel may have`)
 	})
 }
 

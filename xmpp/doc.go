@@ -44,7 +44,7 @@
 // # What is promised
 //
 //   - Every iq get or set gets exactly one answer, unless the link dies. Nothing else is ever answered twice or in
-//     circles: no error, no result, no headline. A chat is told that nobody reads here.
+//     circles: no error, no result, no headline. A chat is told that nobody reads here, unless it is a command of an admin.
 //   - What one sender asks is done and answered in that order. Events and answers have no order between them.
 //   - The events of a channel come in the channel's order. One goes to each subscribed JID, which is not the same as to
 //     each user: a bare and a full JID are two.
@@ -67,6 +67,12 @@
 //     time that he has set; one of a full JID also with the farewell (unavailable presence) of that client, and with Run.
 //   - What is known of users' presence is bounded, and never in the way: in doubt an event is sent.
 //   - An owner's change counts from the next request and event on, before its result is sent.
+//
+// # Commands
+//
+// What the HTTP API does can be done by ad-hoc command, and in chats by those who manage the realm. A command makes the calls
+// that every protocol makes, with the rights of who asks, and passes the same nodes. What needs to manage the realm is
+// hidden from everybody else.
 //
 // # Who somebody is
 //
@@ -104,13 +110,19 @@
 //	approval.go    who asks the owners to let him in         XEP-0060 §8.6, §8.7
 //	announcer.go   what waits to be announced
 //	announce.go    events of nodes and of subscriptions, and a new subscriber's last item
+//	command.go     ad-hoc commands: the protocol             XEP-0050
+//	commandrun.go  those that somebody has begun
+//	commandform.go their forms and outcomes
+//	commandlist.go finding them
+//	commandchannel.go, commandrealm.go, commandnode.go, admin.go   what they do
+//	chat.go        the same in chats                 chatlimit.go  and never in circles
 //	payload.go     JSON in XML                               XEP-0335
 //	audience.go    who has subscribed to what
 //	shelf.go       the subscriptions that last
 //	notify.go      from the session to events
 //	event.go       an event's bytes                          XEP-0060 §12.4
 //	eventid.go     ids that prove a bounce
-//	message.go     bounces, and chats                        XEP-0060 §12.4
+//	message.go     bounces, and who chats                    XEP-0060 §12.4
 //	presence.go    who comes and goes                        RFC 6121, XEP-0060 §12.5
 //	whereabouts.go who is online
 //	misc.go        ping, version, time                       XEP-0199, XEP-0092, XEP-0202
@@ -119,6 +131,8 @@
 //	stats.go
 //
 // # Locks
+//
+// runs.mu, chats.mu and admins.change before admins.mu stand by themselves; admins.change is held while the store writes.
 //
 // Outermost first: one of shelf.locks (held while the store writes a subscription), audience.change (held while the
 // broker's session is asked), then audience.mu or subscription.mu, never both. registry.change (held while the store writes
@@ -130,7 +144,7 @@
 //
 // # Deliberately not done
 //
-// The access models presence and roster, ad-hoc commands, archives (XEP-0313): each is
+// The access models presence and roster, archives (XEP-0313): each is
 // refused by the name of its feature, or unknown. A subscription identifier (subid) is never given out. Several processes
 // may write the records of one domain without losing a change, but none learns of another's before it writes the same
 // record or starts anew. Where a node or a subscriber does not say otherwise, events go to

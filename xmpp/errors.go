@@ -19,6 +19,7 @@ type stanzaError struct {
 	app       pubsub.Condition // CondNone: there is none
 	feature   string           // of CondUnsupported
 	other     string           // a condition of XEP-0060 that mellium has no name for; app is CondNone then
+	space     string           // of other; "": that of XEP-0060's conditions
 	text      string
 	payload   []byte // what stands before the error; nil for most
 }
@@ -107,6 +108,24 @@ var (
 	errNoIndex        = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "pages are found by before and after, not by index"}
 	errNoSuchPosition = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "the item to continue from is gone"}
 
+	// Commands, XEP-0050 §4.4.
+	errMalformedAction     = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, other: "malformed-action", space: nsCommands, text: "an action is execute, next, prev, complete or cancel"}
+	errBadAction           = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, other: "bad-action", space: nsCommands, text: "the command cannot do that now"}
+	errBadLocale           = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, other: "bad-locale", space: nsCommands, text: "xml:lang is no language tag"}
+	errBadPayload          = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, other: "bad-payload", space: nsCommands, text: "the form is not acceptable"}
+	errBadSessionID        = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, other: "bad-sessionid", space: nsCommands, text: "this is not a session of yours with this command"}
+	errSessionExpired      = &stanzaError{typ: stanza.Cancel, condition: stanza.NotAllowed, other: "session-expired", space: nsCommands, text: "the session has ended; begin anew"}
+	errNoCommand           = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "there is no such command"}
+	errCommandForbidden    = &stanzaError{typ: stanza.Cancel, condition: stanza.Forbidden, text: "the command is not for you"}
+	errTooManyRuns         = &stanzaError{typ: stanza.Wait, condition: stanza.PolicyViolation, text: "you have as many commands open as anybody may; complete or cancel one"}
+	errUnknownWord         = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "there is no such command; say help"}
+	errReload              = &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict}
+	errTokenSpent          = &stanzaError{typ: stanza.Cancel, condition: stanza.Forbidden, text: "the token has been used for this before"}
+	errTooManyAdmins       = &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict, text: "there are as many admins as there can be"}
+	errNoAdmin             = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "nobody has made this JID an admin by stanza"}
+	errTooManyAffiliations = &stanzaError{typ: stanza.Cancel, condition: stanza.Conflict, text: "the node has as many affiliations as it can have"}
+	errTooManyRunsInAll    = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, text: "the service has as many commands open as it can have"}
+
 	// The service's own trouble.
 	errBusy         = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, text: "the service is busy; try again later"}
 	errGreedy       = &stanzaError{typ: stanza.Wait, condition: stanza.ResourceConstraint, text: "too many of your requests are waiting; await their answers first"}
@@ -115,6 +134,20 @@ var (
 	errInternal     = &stanzaError{typ: stanza.Cancel, condition: stanza.InternalServerError, text: "internal error"}
 	errAnswerTooBig = &stanzaError{typ: stanza.Modify, condition: stanza.NotAcceptable, text: "the answer would be too big; ask for less at a time"}
 )
+
+// ofCommand is an error of something that a command tried, as XEP-0050 §4.4 has it; nil if the command has run and failed,
+// which is no error of the request (XEP-0050 §3.3) but what the command has to say.
+func (e *stanzaError) ofCommand() *stanzaError {
+	switch {
+	case e.space == nsCommands || e.typ == stanza.Wait || e.condition == stanza.InternalServerError:
+		return e
+	case e.condition == stanza.BadRequest || e.condition == stanza.NotAcceptable:
+		return errBadPayload.saying(e.text)
+	case e.condition == stanza.Forbidden || e.condition == stanza.NotAllowed || e.condition == stanza.NotAuthorized:
+		return errCommandForbidden.saying(e.text)
+	}
+	return nil
+}
 
 // unsupported refuses a part of XEP-0060 that is not offered, by the name of its feature (XEP-0060 §10).
 func unsupported(f pubsub.Feature) *stanzaError {

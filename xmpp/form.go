@@ -89,18 +89,26 @@ type fieldForm struct {
 	name, typ, label string
 	values           []string
 	options          []string // of a list-single
+	required         bool
 }
 
 // appendForm appends a form of the type "form" or "result". XEP-0004 §3.3: only a form to fill in has options and needs types.
 func appendForm(b []byte, typ, what string, fields []fieldForm) []byte {
 	b = append(attr(append(b, "<x xmlns='"+nsForm+"'"...), "type", typ), "><field var='FORM_TYPE' type='hidden'><value>"...)
 	b = append(append(b, what...), "</value></field>"...)
+	return append(appendFields(b, typ, fields), "</x>"...)
+}
+
+func appendFields(b []byte, typ string, fields []fieldForm) []byte {
 	for _, f := range fields {
 		b = attr(attr(append(b, "<field"...), "var", f.name), "type", f.typ)
 		if f.label != "" {
 			b = attr(b, "label", f.label)
 		}
 		b = append(b, '>')
+		if f.required && typ == "form" {
+			b = append(b, "<required/>"...)
+		}
 		for _, v := range f.values {
 			b = append(component.AppendText(append(b, "<value>"...), v), "</value>"...)
 		}
@@ -111,5 +119,5 @@ func appendForm(b []byte, typ, what string, fields []fieldForm) []byte {
 		}
 		b = append(b, "</field>"...)
 	}
-	return append(b, "</x>"...)
+	return b
 }

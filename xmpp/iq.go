@@ -65,6 +65,7 @@ var requests = map[xml.Name]verb{
 	{Space: ping.NS, Local: "ping"}:        {get: (*Service).ping},
 	{Space: version.NS, Local: "query"}:    {get: (*Service).version},
 	{Space: xtime.NS, Local: "time"}:       {get: (*Service).time},
+	{Space: nsCommands, Local: "command"}:  {set: (*Service).command},
 }
 
 // isRequest tells an iq that must be answered. RFC 6120 §8.2.3: an iq of an unknown type is a request gone wrong.

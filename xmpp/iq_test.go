@@ -32,7 +32,7 @@ func TestIQ_refuses(t *testing.T) {
 	for _, c := range []struct{ name, typ, payload, shape, text string }{
 		{"12 unknown payload", "get", "<x xmlns='urn:nobody:knows'/>", "cancel: service-unavailable", "the service does not know this request"},
 		{"12 vCard", "get", "<vCard xmlns='vcard-temp'/>", "cancel: service-unavailable", "the service does not know this request"},
-		{"12 command", "set", "<command xmlns='http://jabber.org/protocol/commands' node='x'/>", "cancel: service-unavailable", "the service does not know this request"},
+		{"12 register", "set", "<query xmlns='jabber:iq:register'/>", "cancel: service-unavailable", "the service does not know this request"},
 		{"12 event", "set", "<event xmlns='http://jabber.org/protocol/pubsub#event'/>", "cancel: service-unavailable", "the service does not know this request"},
 		{"12 archive", "set", "<query xmlns='urn:xmpp:mam:2'/>", "cancel: service-unavailable", "the service does not know this request"},
 		{"no payload", "get", "", "modify: bad-request", oneChild},

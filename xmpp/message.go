@@ -8,8 +8,9 @@ import (
 	"waft/xmpp/component"
 )
 
-// message deals with what is sent to the service like a letter. An error may be a bounced event; an owner may answer a request to subscribe; a chat
-// is told that nobody reads here; everything else (headlines, events of other services, messages that were refused) is passed over
+// message deals with what is sent to the service like a letter. An error may be a bounced event; an owner may answer a
+// request to subscribe; a chat of somebody who manages the realm is a command (chat.go), and all others are told that nobody
+// reads here; everything else (headlines, events of other services, messages that were refused) is passed over
 // in silence, and so is an error, so that no two services talk for ever.
 func (s *Service) message(ctx context.Context, st *component.Stanza, out []byte) []byte {
 	switch {
@@ -22,6 +23,13 @@ func (s *Service) message(ctx context.Context, st *component.Stanza, out []byte)
 		return out
 	case authorizationIn(st) != nil:
 		return s.authorization(ctx, st, out)
+	}
+	if st.Type == "chat" {
+		if handled, why := s.chat(ctx, st); handled {
+			return out
+		} else if why != nil {
+			return s.appendError(out, st, why)
+		}
 	}
 	return s.appendError(out, st, errNotAChat) // RFC 6121 §5.2.2: an unknown type is normal
 }

@@ -2,10 +2,12 @@ package xmpp
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"waft/broker"
 	"waft/xmpp/component"
@@ -52,6 +54,24 @@ type Options struct {
 	// Limits on the presence that is noted: of who tells the service that he is online, whether he has subscribed or not.
 	MaxResources int // of one bare JID; default 32
 	MaxPresences int // of all together; default 100,000
+
+	// Authenticator verifies the token that somebody brings to become an admin (admin-add). nil: nobody can that way.
+	Authenticator broker.Authenticator
+
+	// Mint makes a token for somebody who manages the realm. It must give it no right that who lacks. nil: there is no such
+	// command.
+	Mint func(who broker.Principal, t TokenRequest) (string, error)
+
+	// Reload loads the program's configuration anew, or changes nothing and says why. nil: there is no such command.
+	Reload func(context.Context) error
+
+	// Limits on the API by stanza.
+	MaxCommands      int           // open at a time, of one bare JID; default 10
+	MaxTotalCommands int           // of all together; default 1,000
+	CommandTTL       time.Duration // how long one stays open when nothing comes; default 10 minutes
+	MaxAdmins        int           // made by stanza; default 100
+	MaxTokenLifetime time.Duration // of a token that Mint is asked for; default 24 hours
+	ChatRate         int           // answers in chats to one bare JID in a minute; default 30
 
 	MaxPage int // entries of one answer to disco#items or items; default 500. More are had by paging (XEP-0059)
 
@@ -101,6 +121,10 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxDescription", &o.MaxDescription, 2_048},
 		{"MaxResources", &o.MaxResources, 32},
 		{"MaxPresences", &o.MaxPresences, 100_000},
+		{"MaxCommands", &o.MaxCommands, 10},
+		{"MaxTotalCommands", &o.MaxTotalCommands, 1_000},
+		{"MaxAdmins", &o.MaxAdmins, 100},
+		{"ChatRate", &o.ChatRate, 30},
 		{"MaxPage", &o.MaxPage, 500},
 		{"QueueMessages", &o.QueueMessages, 100_000},
 		{"QueueBytes", &o.QueueBytes, 64 << 20},
@@ -119,6 +143,11 @@ func (o Options) withDefaults() (Options, error) {
 			*f.n = f.def
 		}
 	}
+	if o.CommandTTL < 0 || o.MaxTokenLifetime < 0 {
+		return o, errors.New("xmpp: a duration is negative")
+	}
+	o.CommandTTL = cmp.Or(o.CommandTTL, 10*time.Minute)
+	o.MaxTokenLifetime = cmp.Or(o.MaxTokenLifetime, 24*time.Hour)
 	if o.Store == nil {
 		o.Store = broker.NewMemoryStore()
 	}

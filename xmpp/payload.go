@@ -29,6 +29,11 @@ func payload(item *component.Element, most int) ([]byte, error) {
 	if text == "" || len(p.Children) > 0 {
 		return nil, errInvalidPayload
 	}
+	return within(text, most)
+}
+
+// within is JSON that must not be longer than most; white space does not count.
+func within(text string, most int) ([]byte, error) {
 	data := []byte(text)
 	if len(data) > most { // it may be white space that makes it so
 		compact, err := broker.CompactJSON(data)

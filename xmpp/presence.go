@@ -33,6 +33,7 @@ func (s *Service) presence(ctx context.Context, st *component.Stanza, out []byte
 			s.arrived(ctx, st)
 		}
 	case "unavailable":
+		s.runs.drop(st.From)
 		if st.FromOK {
 			s.left(ctx, st)
 		}

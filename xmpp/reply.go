@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"cmp"
 	"strings"
 
 	"mellium.im/xmpp/pubsub"
@@ -47,7 +48,7 @@ func (s *Service) appendError(b []byte, st *component.Stanza, e *stanzaError) []
 	}
 	if app != "" {
 		b = append(append(b, '<'), app...)
-		b = append(b, " xmlns='"+pubsub.NSErrors+"'"...)
+		b = append(append(append(b, " xmlns='"...), cmp.Or(e.space, pubsub.NSErrors)...), '\'')
 		if e.feature != "" {
 			b = append(append(append(b, " feature='"...), e.feature...), '\'')
 		}

@@ -37,6 +37,9 @@ type Service struct {
 	doors     doorkeeper
 	where     *whereabouts
 	probing   atomic.Bool // a round of probes waits to be sent
+	admins    *admins
+	runs      *runs
+	chats     *chats
 	running   atomic.Bool
 	count     counters
 }
@@ -69,7 +72,7 @@ func New(o Options) (*Service, error) {
 	s.domain = s.link.Domain()
 	s.log = s.log.With(slog.String("xmpp_domain", s.domain))
 	s.session, err = o.Broker.Open(broker.SessionOptions{
-		Protocol: "xmpp", Overflow: broker.DropOldest, MaxSubscriptions: -1,
+		Protocol: "xmpp", Overflow: broker.DropOldest, MaxSubscriptions: -1, Fixture: true,
 		MaxMessages: o.QueueMessages, MaxBytes: o.QueueBytes,
 		Readers: func(p broker.Pattern) iter.Seq[string] { return s.audience.readers(p) },
 	})
@@ -82,6 +85,10 @@ func New(o Options) (*Service, error) {
 	s.limiter = newLimiter(o.SenderRate, o.SenderBurst, o.MaxSenders)
 	s.where = newWhereabouts(o.MaxResources, o.MaxPresences)
 	s.announcer = newAnnouncer(o.MaxAnnouncements)
+	s.admins = newAdmins(o.Store, s.domain, o.MaxAdmins, o.Principal)
+	s.opts.Principal = s.admins.principal
+	s.chats = newChats(s.seed, o.ChatRate)
+	s.runs = newRuns(s.seed, o.MaxCommands, o.MaxTotalCommands, o.CommandTTL)
 	return s, nil
 }
 
@@ -146,6 +153,9 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) recall(ctx context.Context) error {
 	if err := s.nodes.load(ctx); err != nil {
 		return fmt.Errorf("xmpp: reading the nodes of %s: %w", s.domain, err)
+	}
+	if err := s.admins.load(ctx, s.log); err != nil {
+		return fmt.Errorf("xmpp: reading the admins of %s: %w", s.domain, err)
 	}
 	if err := s.restore(ctx); err != nil {
 		return fmt.Errorf("xmpp: reading the subscriptions of %s: %w", s.domain, err)

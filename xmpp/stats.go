@@ -19,6 +19,11 @@ type Stats struct {
 	RepliesLost uint64            // answers that the link could not take
 	Published   uint64            // items
 
+	Commands       uint64 // of the API by stanza that were done
+	CommandsFailed uint64 // or were not
+	Chats          uint64 // answers in chats
+	ChatsIgnored   uint64 // chats of admins that were passed over: too many, or nobody's own words
+
 	Events       uint64 // queued on the link, one for each recipient
 	Naked        uint64 // messages whose events lack the payload, which is too big for a stanza
 	Skipped      uint64 // messages without a form for XMPP
@@ -36,6 +41,7 @@ type Stats struct {
 	Presences     int // resources known to be online
 	Nodes         int // that somebody has made his own
 	Patterns      int
+	OpenCommands  int
 	Waiting       int // messages that wait for the link
 	Announcing    int // recipients of announcements that wait for it
 }
@@ -44,6 +50,7 @@ type Stats struct {
 type counters struct {
 	requests, turnedAway, repliesLost, published, events, naked, skipped atomic.Uint64
 	bounces, strayBounces, ended, unsaid, tooFast                        atomic.Uint64
+	commands, commandsFailed, chats, chatsIgnored                        atomic.Uint64
 	eventIDs                                                             atomic.Uint64 // the last one given
 
 	mu      sync.Mutex
@@ -74,6 +81,8 @@ func (s *Service) Stats() Stats {
 		Dropped: s.session.Dropped(), Bounces: c.bounces.Load(), StrayBounces: c.strayBounces.Load(), Ended: c.ended.Load(),
 		Unnoted: s.where.turnedAway.Load(), Presences: s.where.size(), Unsaid: c.unsaid.Load(), Announcing: s.announcer.size(),
 		Waiting: s.session.Pending(), Nodes: s.nodes.size(), Pending: s.audience.petitioners(), Refused: make(map[string]uint64),
+		Commands: c.commands.Load(), CommandsFailed: c.commandsFailed.Load(), Chats: c.chats.Load(), ChatsIgnored: c.chatsIgnored.Load(),
+		OpenCommands: s.runs.size(),
 	}
 	st.Subscriptions, st.Subscribers, st.Patterns = s.audience.size()
 	c.mu.Lock()

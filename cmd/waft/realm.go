@@ -83,8 +83,12 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 		return err
 	}
 	store := broker.NewMemoryStore() // as lasting as the engine is
+	mint, err := r.mint(env, dir)
+	if err != nil {
+		return err
+	}
 	for i := range r.XMPP {
-		l, err := newXMPPLink(&r.XMPP[i], t.broker, store, logger, env, dir)
+		l, err := newXMPPLink(&r.XMPP[i], t, mint, store, logger, env, dir)
 		if err != nil {
 			return err
 		}
@@ -93,7 +97,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	return nil
 }
 
-func newXMPPLink(x *xmppSettings, b *broker.Broker, store broker.Store, logger *slog.Logger, env environment, dir string) (*xmppLink, error) {
+func newXMPPLink(x *xmppSettings, t *realm, mint minter, store broker.Store, logger *slog.Logger, env environment, dir string) (*xmppLink, error) {
 	users, err := x.users()
 	if err != nil {
 		return nil, err
@@ -102,7 +106,9 @@ func newXMPPLink(x *xmppSettings, b *broker.Broker, store broker.Store, logger *
 	if err != nil {
 		return nil, err
 	}
-	service, err := xmpp.New(x.options(b, store, users.Principal, key, logger))
+	options := x.options(t.broker, store, users.Principal, key, logger)
+	options.Authenticator, options.Mint = &t.access, mint
+	service, err := xmpp.New(options)
 	return &xmppLink{x.Domain, service}, err
 }
 

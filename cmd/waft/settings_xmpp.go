@@ -36,6 +36,14 @@ type xmppSettings struct {
 	MaxTitle        int `toml:"max_title"`        // bytes of a node's title; default 256
 	MaxDescription  int `toml:"max_description"`  // bytes of its description; default 2048
 
+	// Limits on the API by stanza.
+	MaxCommands      int      `toml:"max_commands"`       // open at a time, of one bare JID; default 10
+	MaxTotalCommands int      `toml:"max_total_commands"` // of all together; default 1000
+	CommandTTL       duration `toml:"command_ttl"`        // how long one stays open when nothing comes; default 10m
+	MaxAdmins        int      `toml:"max_admins"`         // made by stanza; default 100
+	MaxTokenLifetime duration `toml:"max_token_lifetime"` // of a token made by stanza; default 24h
+	ChatRate         int      `toml:"chat_rate"`          // answers in chats to one bare JID in a minute; default 30
+
 	// What may wait: messages for a link that is down or slow, and requests for a worker.
 	QueueMessages    int `toml:"queue_messages"`    // beyond it the oldest give way; default 100000
 	QueueBytes       int `toml:"queue_bytes"`       // bytes of them, likewise; default 67108864
@@ -90,6 +98,12 @@ func (x *xmppSettings) complete() {
 	fill(&x.MaxNodeItems, 10_000)
 	fill(&x.MaxTitle, 256)
 	fill(&x.MaxDescription, 2_048)
+	fill(&x.MaxCommands, 10)
+	fill(&x.MaxTotalCommands, 1_000)
+	fill(&x.CommandTTL, duration{10 * time.Minute})
+	fill(&x.MaxAdmins, 100)
+	fill(&x.MaxTokenLifetime, duration{24 * time.Hour})
+	fill(&x.ChatRate, 30)
 	fill(&x.QueueMessages, 100_000)
 	fill(&x.QueueBytes, 64<<20)
 	fill(&x.MaxAnnouncements, 100_000)
@@ -128,12 +142,14 @@ func (x *xmppSettings) options(to *broker.Broker, store broker.Store, who func(b
 		MaxSubscriptions: x.MaxSubscriptions, MaxTotalSubscriptions: x.MaxTotalSubscriptions, MaxPage: x.MaxPage,
 		MaxNodes: x.MaxNodes, MaxTotalNodes: x.MaxTotalNodes, MaxAffiliations: x.MaxAffiliations,
 		MaxNodeItems: x.MaxNodeItems, MaxTitle: x.MaxTitle, MaxDescription: x.MaxDescription,
-		MaxPending:    x.MaxPending,
-		MaxResources:  x.MaxResources,
-		MaxPresences:  x.MaxPresences,
-		SenderRate:    x.SenderRate,
-		SenderBurst:   x.SenderBurst,
-		MaxSenders:    x.MaxSenders,
+		MaxPending:   x.MaxPending,
+		MaxResources: x.MaxResources,
+		MaxPresences: x.MaxPresences,
+		SenderRate:   x.SenderRate,
+		SenderBurst:  x.SenderBurst,
+		MaxSenders:   x.MaxSenders,
+		MaxCommands:  x.MaxCommands, MaxTotalCommands: x.MaxTotalCommands, CommandTTL: x.CommandTTL.Duration,
+		MaxAdmins: x.MaxAdmins, MaxTokenLifetime: x.MaxTokenLifetime.Duration, ChatRate: x.ChatRate,
 		QueueMessages: x.QueueMessages, QueueBytes: x.QueueBytes, MaxAnnouncements: x.MaxAnnouncements,
 		Workers: x.Workers, InboxSize: x.InboxSize, InboxBytes: x.InboxBytes,
 	}

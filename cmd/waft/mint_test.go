@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"waft/auth"
+	"waft/broker"
+)
+
+// The program's own keys and verifier behind the API by stanza: a token makes an admin, who publishes, and makes a token.
+func TestRealm_its_tokens_make_admins_by_xmpp_and_admins_make_tokens(t *testing.T) {
+	secret, err := auth.ParseSecret(goodKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := auth.Mint(auth.Key{Secret: secret}, defaultRealm, auth.Claims{Lifetime: time.Minute, Rights: &auth.Rights{Publish: []broker.Pattern{"/chat/*"}, Manage: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := newComponentServer(t, "c0mp0nent")
+	r := serve(t, map[string]string{envRealmKey: goodKey}, "--config", writeConfig(t, strings.Replace(withLink, "127.0.0.1:1", server.address, 1)))
+	s := subscribe(t, nil, "--server", r.url(), "--count", "1", "/chat/*")
+	link := <-server.up
+	says := func(body string) {
+		fmt.Fprintf(link, "<message type='chat' from='bob@localhost/x' to='waft.localhost'><body>%s</body></message>", body)
+	}
+	says("publish /chat/x 1") // not yet
+	says("admin-add --token " + token)
+	says("token --publish /chat/y --lifetime 1h")
+	says("token --publish /other")
+	says("publish /chat/x 2")
+	if code := <-s.done; code != exitOK || !strings.Contains(s.out.String(), `"data":2`) {
+		t.Errorf("a subscriber got %s, %s", s.out.String(), s.err.String())
+	}
+	if code := r.stop(); code != exitOK {
+		t.Errorf("exit code %d: %s", code, r.err.String())
+	}
+	said := <-server.closed
+	made := regexp.MustCompile(`token: ([A-Za-z0-9_.-]+)`).FindStringSubmatch(said)
+	if made == nil || !strings.Contains(said, "no: you cannot let others publish to /other") {
+		t.Fatalf("the link said %s", said)
+	}
+	who, err := r.realms[0].access.Authenticate(t.Context(), made[1])
+	if err != nil || len(who.Grants) != 1 || !who.Holds(broker.ActPublish, "/chat/y") {
+		t.Errorf("the token is of %+v, %v", who, err)
+	}
+	if log := r.err.String(); strings.Contains(log, token) || strings.Contains(log, made[1]) {
+		t.Errorf("a token is in the log:\n%s", log)
+	}
+}

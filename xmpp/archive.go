@@ -1,0 +1,5 @@
+package xmpp
+
+import "mellium.im/xmpp/history"
+
+const nsArchive = history.NS
