@@ -66,7 +66,7 @@ type Receipt struct {
 // Range selects messages of a history. The zero Range is all that is kept.
 type Range struct {
 	After  Position // only messages after this one
-	Before Position // only messages before this one
+	Before Position // only messages before this one, or before the next that will be published
 	IDs    []string // only these items, in the history's order
 	Limit  int      // at most so many; 0: no limit
 	Newest bool     // with Limit: the newest of the range, not the oldest

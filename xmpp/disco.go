@@ -75,6 +75,9 @@ var features = func() []byte {
 // nodeFeatures is what disco#info says of a node.
 var nodeFeatures = appendFeatures(nil, disco.NSInfo, disco.NSItems, pubsub.NS)
 
+// archiveFeatures is what it says of one that has an archive (XEP-0313 §7).
+var archiveFeatures = appendFeatures(nil, nsArchive, nsArchiveExtended)
+
 func appendFeatures(b []byte, names ...string) []byte {
 	for _, name := range names {
 		b = append(attr(append(b, "<feature"...), "var", name), "/>"...)
@@ -108,6 +111,9 @@ func (s *Service) discoInfo(ctx context.Context, r *request) error {
 		r.out = attr(r.out, "name", l.Config.Title)
 	}
 	r.out = append(append(r.out, "/>"...), nodeFeatures...)
+	if l.config().Persist {
+		r.out = append(r.out, archiveFeatures...)
+	}
 	if l != nil {
 		r.out = appendForm(r.out, "result", formMetaData, s.metaData(l))
 	}

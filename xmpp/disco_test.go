@@ -29,7 +29,8 @@ func discoItems(node, more string) string {
 }
 
 const leafInfo = "<identity category='pubsub' type='leaf'/>" +
-	"<feature var='" + infoNS + "'/><feature var='" + itemsNS + "'/><feature var='http://jabber.org/protocol/pubsub'/>"
+	"<feature var='" + infoNS + "'/><feature var='" + itemsNS + "'/><feature var='http://jabber.org/protocol/pubsub'/>" +
+	"<feature var='urn:xmpp:mam:2'/><feature var='urn:xmpp:mam:2#extended'/>"
 
 // Checklist 1, 2: what is announced is exactly this. Each pubsub feature is used by some other test.
 func TestDisco_info_of_the_service(t *testing.T) {

@@ -4,7 +4,7 @@
 //	create     <create node='/chat/42'/>
 //	publish    <publish node='/chat/42'><item id='7'><json xmlns='urn:xmpp:json:0'>{"n":1}</json></item></publish>
 //	subscribe  <subscribe node='/chat/42' jid='bob@example.org'/>
-//	read       <items node='/chat/42' max_items='10'/>
+//	read       <items node='/chat/42' max_items='10'/>, <query xmlns='urn:xmpp:mam:2' node='/chat/42'/>
 //	event      <items node='/chat/42'><item id='7'><json xmlns='urn:xmpp:json:0'>{"n":1}</json></item></items>
 //
 // # What flows
@@ -101,6 +101,8 @@
 //	subscriber.go  subscribe and unsubscribe                 XEP-0060 §6.1, §6.2
 //	preferences.go options of a subscription                 XEP-0060 §6.3, §6.4, §12.4, §12.18
 //	items.go       retrieve items                            XEP-0060 §6.5
+//	archive.go     archives                                  XEP-0313, XEP-0442
+//	archivefind.go from times and publishers to places
 //	paging.go      result sets                               XEP-0059
 //	publisher.go   publish                                   XEP-0060 §7.1
 //	full.go        nodes that take no more                   XEP-0060 §7.1.3.4
@@ -144,8 +146,9 @@
 //
 // # Deliberately not done
 //
-// The access models presence and roster, archives (XEP-0313): each is
-// refused by the name of its feature, or unknown. A subscription identifier (subid) is never given out. Several processes
+// The access models presence and roster: each is
+// refused by the name of its feature, or unknown. A subscription identifier (subid) is never given out. Events carry no stanza-id
+// (XEP-0313 §3.5): not everybody who may subscribe may read the archive, and an event is rendered once for all. Several processes
 // may write the records of one domain without losing a change, but none learns of another's before it writes the same
 // record or starts anew. Where a node or a subscriber does not say otherwise, events go to
 // whoever subscribed, online or not, as headlines, which servers do not store.

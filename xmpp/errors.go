@@ -108,6 +108,11 @@ var (
 	errNoIndex        = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "pages are found by before and after, not by index"}
 	errNoSuchPosition = &stanzaError{typ: stanza.Cancel, condition: stanza.ItemNotFound, text: "the item to continue from is gone"}
 
+	// Archives, XEP-0313.
+	errBadQuery         = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the query cannot be read"}
+	errNoFilter         = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "archives are not searched by that"}
+	errArchiveForbidden = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "the node is not open to you"}
+
 	// Commands, XEP-0050 §4.4.
 	errMalformedAction     = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, other: "malformed-action", space: nsCommands, text: "an action is execute, next, prev, complete or cancel"}
 	errBadAction           = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, other: "bad-action", space: nsCommands, text: "the command cannot do that now"}

@@ -66,6 +66,8 @@ var requests = map[xml.Name]verb{
 	{Space: version.NS, Local: "query"}:    {get: (*Service).version},
 	{Space: xtime.NS, Local: "time"}:       {get: (*Service).time},
 	{Space: nsCommands, Local: "command"}:  {set: (*Service).command},
+	{Space: nsArchive, Local: "query"}:     {get: (*Service).archiveForm, set: (*Service).archive},
+	{Space: nsArchive, Local: "metadata"}:  {get: (*Service).archiveMetadata},
 }
 
 // isRequest tells an iq that must be answered. RFC 6120 §8.2.3: an iq of an unknown type is a request gone wrong.

@@ -34,7 +34,7 @@ func TestIQ_refuses(t *testing.T) {
 		{"12 vCard", "get", "<vCard xmlns='vcard-temp'/>", "cancel: service-unavailable", "the service does not know this request"},
 		{"12 register", "set", "<query xmlns='jabber:iq:register'/>", "cancel: service-unavailable", "the service does not know this request"},
 		{"12 event", "set", "<event xmlns='http://jabber.org/protocol/pubsub#event'/>", "cancel: service-unavailable", "the service does not know this request"},
-		{"12 archive", "set", "<query xmlns='urn:xmpp:mam:2'/>", "cancel: service-unavailable", "the service does not know this request"},
+		{"12 another archive", "set", "<query xmlns='urn:xmpp:mam:1'/>", "cancel: service-unavailable", "the service does not know this request"},
 		{"no payload", "get", "", "modify: bad-request", oneChild},
 		{"text alone", "set", "text", "modify: bad-request", oneChild},
 		{"two payloads", "get", "<ping xmlns='urn:xmpp:ping'/><ping xmlns='urn:xmpp:ping'/>", "modify: bad-request", oneChild},

@@ -58,12 +58,13 @@ func narrow(newest broker.Page, want broker.Range, expiry time.Time) (broker.Pag
 		return page, nil
 	}
 	from, to := 0, len(all)
-	for _, at := range []broker.Position{want.After, want.Before} {
+	for i, at := range []broker.Position{want.After, want.Before} {
 		oldest := newest.Last.Offset // with nothing to show, only the newest position of all leads on
 		if len(all) > 0 {
 			oldest = all[0].Position.Offset - 1
 		}
-		if !at.IsZero() && (at.Epoch != newest.Last.Epoch || at.Offset < oldest || at.Offset > newest.Last.Offset) {
+		next := newest.Last.Offset + uint64(i) // before what comes next is everything: engines allow it as well
+		if !at.IsZero() && (at.Epoch != newest.Last.Epoch || at.Offset < oldest || at.Offset > next) {
 			return broker.Page{}, errNoSuchPosition
 		}
 	}

@@ -221,6 +221,7 @@ func testRanges(t *testing.T, h *harness) {
 		{"after", broker.Range{After: at[3]}, []string{"4", "5"}, 4, true},
 		{"after the newest", broker.Range{After: at[5]}, nil, 0, true},
 		{"before", broker.Range{Before: at[2]}, []string{"0", "1"}, 0, true},
+		{"before what comes next", broker.Range{Before: broker.Position{Epoch: at[5].Epoch, Offset: at[5].Offset + 1}, Limit: 1, Newest: true}, []string{"5"}, 5, false},
 		{"between", broker.Range{After: at[1], Before: at[4]}, []string{"2", "3"}, 2, true},
 		{"after beyond before", broker.Range{After: at[4], Before: at[1]}, nil, 0, true},
 		{"oldest two", broker.Range{Limit: 2}, []string{"0", "1"}, 0, false},
