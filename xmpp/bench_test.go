@@ -62,6 +62,65 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
+// BenchmarkEventSocket is the whole way of events of 200 bytes of JSON to 10,000 JIDs, from Broker.Publish until the server
+// has read the last byte from a loopback socket. publish-µs is how long the publisher waits.
+func BenchmarkEventSocket(b *testing.B) {
+	const jids = 10_000
+	l, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	w := newWorld(b, func(o *setup) {
+		o.service.Link.Dial = nil
+		o.service.Link.Server = l.Addr().String()
+		o.service.MaxTotalSubscriptions = 1 << 20
+	})
+	conn, err := l.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.server = serve(b, conn)
+	w.iqAnswered(alice) // the link is up on both sides
+	w.mu.Lock()
+	w.deaf = true
+	w.mu.Unlock()
+	for i := range jids {
+		j := jid.MustParse(fmt.Sprintf("user%d@localhost", i))
+		if _, _, err := w.svc.audience.subscribe(b.Context(), broker.Principal{}, j, "/chat/42", wish{slash: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	data := []byte(`{"text":"` + strings.Repeat("x", 189) + `"}`)
+	var waited time.Duration
+	events := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		began := time.Now()
+		if _, err := w.broker.Publish(b.Context(), principal("alice@localhost"), &broker.Message{Channel: "/chat/42", Data: data}, broker.PublishOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		waited += time.Since(began)
+		events += jids
+		for st := w.svc.Stats(); int(st.Events) < events || st.Link.Queued > 0; st = w.svc.Stats() {
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(waited.Microseconds())/float64(b.N), "publish-µs")
+	b.StopTimer()
+	if n := w.svc.Stats().Link.Dropped[component.OutLost]; n > 0 {
+		b.Errorf("%d events were lost", n)
+	}
+	w.stop()
+}
+
+// iqAnswered makes sure that the link carries stanzas both ways.
+func (p *server) iqAnswered(who string) {
+	p.t.Helper()
+	p.answers(who, "get", "<ping xmlns='urn:xmpp:ping'/>", result(who, ""))
+}
+
 // BenchmarkEndToEnd is the way of a publish from bytes to bytes: framed, parsed, queued for a worker, published,
 // answered. The server has 256 in flight, so that goroutines seldom wait for one another.
 func BenchmarkEndToEnd(b *testing.B) {

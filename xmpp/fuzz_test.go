@@ -27,6 +27,8 @@ func FuzzRequest(f *testing.F) {
 		optionsOf("/a", bob, submitting(subscribeOptions, "deliver=0", "expire=2099-01-01T00:00:00Z")), optionsOf("/a", bob, showing("chat", "x")),
 		pubsubOf("<subscribe node='/a' jid='bob@localhost'/><options>" + submitting(subscribeOptions, "expire=presence") + "</options>"),
 		creating("/a", "access_model=authorize", "presence_based_delivery=1", "notify_sub=1", "publish_node_full=reject"),
+		discoItems(commandsNS, ""), info("waft#publish"),
+		asking("/a", rsm("<max>2</max>"), "start=2000-01-01T00:00:00Z", "ids=a-1|b-2"), asking("/a", "<flip-page/>", "with=a@b"), "<metadata xmlns='urn:xmpp:mam:2' node='/a'/>",
 	} {
 		f.Add("get", "q", payload)
 		f.Add("set", "<&>", payload)
