@@ -27,8 +27,12 @@ func TestMintFor_gives_nobody_more_than_he_has(t *testing.T) {
 			{"a wider pattern", mainKey, auth.Claims{Rights: &auth.Rights{Publish: p("/a/**")}}, broker.Forbidden, "you cannot let others publish to /a/**: you may not yourself"},
 			{"another right", mainKey, auth.Claims{Rights: &auth.Rights{Subscribe: p("/a/1")}}, broker.Forbidden, "you cannot let others subscribe to /a/1: you may not yourself"},
 			{"nothing said", mainKey, auth.Claims{}, broker.Invalid, "the token's rights are not said"},
-			{"longer", mainKey, auth.Claims{Lifetime: time.Hour + time.Second, Rights: &auth.Rights{Publish: p("/a/1")}}, broker.Forbidden,
-				"the token would outlive your own credential, which expires at 2000-01-01T01:00:00Z"},
+			{
+				"longer", mainKey,
+				auth.Claims{Lifetime: time.Hour + time.Second, Rights: &auth.Rights{Publish: p("/a/1")}},
+				broker.Forbidden,
+				"the token would outlive your own credential, which expires at 2000-01-01T01:00:00Z",
+			},
 			{"more than the key", narrow, auth.Claims{Rights: &auth.Rights{Publish: p("/a/*")}}, broker.Invalid, `key "main" (HS256) does not allow its tokens to publish to /a/*`},
 		} {
 			_, err := auth.MintFor(who, c.key, "default", c.claims)

@@ -10,7 +10,7 @@ import (
 )
 
 // everything is what somebody manages who manages a realm.
-const everything Pattern = "/**"
+const everything = "/**"
 
 // SessionInfo describes a living session to somebody who manages the realm. It holds no secret.
 type SessionInfo struct {

@@ -27,6 +27,10 @@ type Realm struct {
 
 	// Authenticator turns a bearer token into a principal. nil: the realm knows no tokens, and every one is refused.
 	Authenticator broker.Authenticator
+
+	// Stanza prepares the XMPP message that an item of a channel carries (format xmpp-stanza), and says whether it may: then
+	// send is called once the item has been published. nil: the realm sends none, and refuses such items.
+	Stanza func(c broker.Channel, text string) (send func() bool, err error)
 }
 
 // New makes the handler. It belongs at the root of a listener, or behind a router that leaves paths alone:
@@ -88,7 +92,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) (answer, error) 
 	if err != nil {
 		return answer{}, err
 	}
-	return publish(r.Context(), realm.Broker, who, batch)
+	send, err := realm.stanzas(r.Context(), who, batch)
+	if err != nil {
+		return answer{}, err
+	}
+	return publish(r.Context(), realm.Broker, who, batch, send)
 }
 
 func (h *handler) log(r *http.Request, a answer, err error) {

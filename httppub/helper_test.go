@@ -29,6 +29,7 @@ type door struct {
 	http.Handler
 	broker *broker.Broker
 	reader *broker.Session
+	stanza func(broker.Channel, string) (func() bool, error) // nil: the realm has no XMPP
 }
 
 func openDoor(t testing.TB, o Options, b broker.Options) *door {
@@ -39,8 +40,13 @@ func openDoor(t testing.TB, o Options, b broker.Options) *door {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = theBroker.Shutdown(context.Background()) })
+	d := &door{broker: theBroker, stanza: func(broker.Channel, string) (func() bool, error) { return func() bool { return true }, nil }}
 	o.Realm = func(id string) (Realm, bool) {
-		return Realm{Broker: theBroker, Authenticator: keyring{}}, id == "myrealm"
+		realm := Realm{Broker: theBroker, Authenticator: keyring{}}
+		if d.stanza != nil {
+			realm.Stanza = d.stanza
+		}
+		return realm, id == "myrealm"
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -49,7 +55,7 @@ func openDoor(t testing.TB, o Options, b broker.Options) *door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &door{Handler: h, broker: theBroker}
+	d.Handler = h
 	if d.reader, err = theBroker.Open(broker.SessionOptions{MaxMessages: 100_000, MaxBytes: 100 << 20}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // otherFormats are the formats kept beside json-object, each for the transport it is meant for.
-var otherFormats = []string{"http-stream", "http-response", "ws-message", "http-request", "xmpp-stanza"}
+var otherFormats = []string{"http-stream", "http-response", "ws-message", "http-request", xmppStanza}
 
 // parseItems turns a body, which must be valid JSON, into a batch: its items in order, all of them or an error. in is the
 // channel that the address names, if it does; limit is the most items, 0 for no limit. What it returns shares no memory

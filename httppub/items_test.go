@@ -24,12 +24,12 @@ func TestItems_read(t *testing.T) {
 		{"an escaped name", `{"items":[{"fpp":1,"channel":"\u006eews"}]}`, []string{"/news 1"}},
 		{"escaped field names", `{"it\u0065ms":[{"json\u002dobject":1,"chann\u0065l":"news"}]}`, []string{"/news 1"}},
 		{
-			"every known format", `{"items":[{"channel":"a","json-object":1,"http-stream":2,"http-response":3,"ws-message":4,"http-request":5,"xmpp-stanza":6}]}`,
-			[]string{"/a 1 http-request=5 http-response=3 http-stream=2 ws-message=4 xmpp-stanza=6"},
+			"every known format", `{"items":[{"channel":"a","json-object":1,"http-stream":2,"http-response":3,"ws-message":4,"http-request":5,"xmpp-stanza":"6"}]}`,
+			[]string{"/a 1 http-request=5 http-response=3 http-stream=2 ws-message=4 xmpp-stanza=\"6\""},
 		},
 		{
-			"every known format, nested", `{"items":[{"channel":"a","formats":{"json-object":1,"http-stream":2,"http-response":3,"ws-message":4,"http-request":5,"xmpp-stanza":6}}]}`,
-			[]string{"/a 1 http-request=5 http-response=3 http-stream=2 ws-message=4 xmpp-stanza=6"},
+			"every known format, nested", `{"items":[{"channel":"a","formats":{"json-object":1,"http-stream":2,"http-response":3,"ws-message":4,"http-request":5,"xmpp-stanza":"6"}}]}`,
+			[]string{"/a 1 http-request=5 http-response=3 http-stream=2 ws-message=4 xmpp-stanza=\"6\""},
 		},
 		{"both nestings count", `{"items":[{"channel":"a","json-object":1,"formats":{"http-stream":2}}]}`, []string{"/a 1 http-stream=2"}},
 		{"formats wins, written last", `{"items":[{"channel":"a","json-object":1,"http-stream":1,"formats":{"json-object":2,"http-stream":2}}]}`, []string{"/a 2 http-stream=2"}},

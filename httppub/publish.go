@@ -22,14 +22,18 @@ type position broker.Position
 func (p position) MarshalText() ([]byte, error) { return []byte(broker.Position(p).String()), nil }
 
 // publish hands the batch to the broker, which publishes it whole or not at all. If an engine fails in the middle there
-// is an error, and receipts for the items before it.
-func publish(ctx context.Context, b *broker.Broker, who broker.Principal, batch []broker.Publication) (answer, error) {
+// is an error, and receipts for the items before it. send has what sends the XMPP message of an item, by its number; a
+// repeated item sends none.
+func publish(ctx context.Context, b *broker.Broker, who broker.Principal, batch []broker.Publication, send map[int]func() bool) (answer, error) {
 	stored, err := b.PublishAll(ctx, who, batch)
 	receipts := make([]receipt, len(stored))
 	for i, r := range stored {
 		receipts[i] = receipt{
 			ID: r.ID, Channel: string(batch[i].Message.Channel), Position: position(r.Position),
 			Duplicate: r.Duplicate, Receivers: r.Receivers,
+		}
+		if out := send[i]; out != nil && !r.Duplicate {
+			out()
 		}
 	}
 	return answer{Message: "Published", Receipts: receipts}, err

@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -193,7 +194,7 @@ func (s *Service) archived(r *request, node string) (broker.Channel, *leaf, erro
 
 // archiveError is the error of a query: XEP-0313 §4 says forbidden where XEP-0060 says that the node is closed.
 func archiveError(err error) error {
-	if err == errClosedNode {
+	if errors.Is(err, errClosedNode) {
 		return errArchiveForbidden
 	}
 	return err
@@ -252,9 +253,12 @@ func (s *Service) archiveForm(_ context.Context, r *request) error {
 	}
 	r.out = append(r.out, "><x xmlns='"+nsForm+"' type='form'>"...)
 	r.out = appendFields(r.out, "form", []fieldForm{
-		{name: "FORM_TYPE", typ: "hidden", values: []string{nsArchive}}, {name: "with", typ: "jid-single"},
-		{name: "start", typ: "text-single"}, {name: "end", typ: "text-single"},
-		{name: "before-id", typ: "text-single"}, {name: "after-id", typ: "text-single"},
+		{name: "FORM_TYPE", typ: "hidden", values: []string{nsArchive}},
+		{name: "with", typ: "jid-single"},
+		{name: "start", typ: "text-single"},
+		{name: "end", typ: "text-single"},
+		{name: "before-id", typ: "text-single"},
+		{name: "after-id", typ: "text-single"},
 	})
 	r.out = append(r.out, "<field var='ids' type='list-multi'><validate xmlns='http://jabber.org/protocol/xdata-validate' datatype='xs:string'>"+
 		"<open/></validate></field></x></query>"...)

@@ -2,6 +2,7 @@ package xmpp
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -91,7 +92,7 @@ func (s *Service) lastBefore(ctx context.Context, r *request, c broker.Channel, 
 		middle := broker.Position{Epoch: at.Epoch, Offset: at.Offset + (end-at.Offset)/2}
 		page, err := s.history(ctx, r.who, c, l, broker.Range{After: middle, Limit: 1})
 		switch {
-		case err == errNoSuchPosition: // trimmed meanwhile: all the earlier
+		case errors.Is(err, errNoSuchPosition): // trimmed meanwhile: all the earlier
 			at.Offset = middle.Offset + 1
 		case err != nil:
 			return at, false, err

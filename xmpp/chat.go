@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func (s *Service) chat(ctx context.Context, st *component.Stanza) (handled bool,
 		return true, nil
 	}
 	answer, secret, err := s.say(ctx, r, text)
-	if err == errUnknownWord && !s.chats.hint(r.user) {
+	if errors.Is(err, errUnknownWord) && !s.chats.hint(r.user) {
 		s.count.chatsIgnored.Add(1)
 		return true, nil
 	}
@@ -143,21 +144,22 @@ func (s *Service) help(ctx context.Context, r *request, verb string) string {
 
 // usage shows how a command is said.
 func (cmd *command) usage() string {
-	b := cmd.name
+	var b strings.Builder
+	b.WriteString(cmd.name)
 	for _, p := range cmd.params() {
 		word := strings.ToUpper(p.name)
 		switch {
 		case p.typ == "boolean":
-			b += " [--" + p.name + "[=0]]"
+			fmt.Fprintf(&b, " [--%s[=0]]", p.name)
 		case p.required:
-			b += " " + word
+			b.WriteString(" " + word)
 		case p.several():
-			b += " [--" + p.name + " " + word + "]…"
+			fmt.Fprintf(&b, " [--%s %s]…", p.name, word)
 		default:
-			b += " [--" + p.name + " " + word + "]"
+			fmt.Fprintf(&b, " [--%s %s]", p.name, word)
 		}
 	}
-	return b
+	return b.String()
 }
 
 // parse reads what follows a verb: words fill the fields in their order, --name VALUE (or --name=VALUE) one of them, and

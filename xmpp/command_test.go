@@ -182,8 +182,10 @@ func TestCommand_refuses(t *testing.T) {
 		{"session of nobody", executing("publish", "sessionid='x'", ""), "modify: bad-request + bad-sessionid", "this is not a session of yours with this command"},
 		{"empty session", executing("publish", "sessionid=''", ""), "modify: bad-request + bad-sessionid", "this is not a session of yours with this command"},
 		{"forged session", executing("publish", "sessionid='AAAAAAAAAAAAAAAAAAAAAAAAAA-1'", ""), "modify: bad-request + bad-sessionid", "this is not a session of yours with this command"},
-		{"form of another", executing("publish", "", "<x xmlns='jabber:x:data' type='submit'>"+typeField("history")+"<field var='channel'><value>/a</value></field></x>"),
-			"modify: bad-request + bad-payload", `the form is of the type "waft#history"; it must be waft#publish`},
+		{
+			"form of another", executing("publish", "", "<x xmlns='jabber:x:data' type='submit'>"+typeField("history")+"<field var='channel'><value>/a</value></field></x>"),
+			"modify: bad-request + bad-payload", `the form is of the type "waft#history"; it must be waft#publish`,
+		},
 		{"boolean", executing("remove", "", filling("channel=/a", "id=1", "notify=x")), "modify: bad-request + bad-payload", `"notify" is a boolean: 0, 1, false or true`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

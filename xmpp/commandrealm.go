@@ -88,9 +88,16 @@ func (s *Service) apiStats(_ context.Context, c *call) error {
 		name string
 		n    uint64
 	}{
-		{"published", st.Published}, {"duplicates", st.Duplicates}, {"removed", st.Removed}, {"delivered", st.Delivered}, {"lost", lost},
-		{"channels", uint64(st.Engine.Channels)}, {"messages", uint64(st.Engine.Messages)}, {"bytes", uint64(st.Engine.Bytes)},
-		{"subscriptions", uint64(st.Subscriptions)}, {"sessions", uint64(sessions)},
+		{"published", st.Published},
+		{"duplicates", st.Duplicates},
+		{"removed", st.Removed},
+		{"delivered", st.Delivered},
+		{"lost", lost},
+		{"channels", uint64(st.Engine.Channels)},
+		{"messages", uint64(st.Engine.Messages)},
+		{"bytes", uint64(st.Engine.Bytes)},
+		{"subscriptions", uint64(st.Subscriptions)},
+		{"sessions", uint64(sessions)},
 	} {
 		c.value(v.name, strconv.FormatUint(v.n, 10))
 	}

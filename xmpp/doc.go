@@ -118,7 +118,8 @@
 //	commandlist.go finding them
 //	commandchannel.go, commandrealm.go, commandnode.go, admin.go   what they do
 //	chat.go        the same in chats                 chatlimit.go  and never in circles
-//	payload.go     JSON in XML                               XEP-0335
+//	outbound.go    messages that items of other doors carry
+//	payload.go     JSON in XML                              XEP-0335
 //	audience.go    who has subscribed to what
 //	shelf.go       the subscriptions that last
 //	notify.go      from the session to events

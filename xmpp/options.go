@@ -65,6 +65,10 @@ type Options struct {
 	// Reload loads the program's configuration anew, or changes nothing and says why. nil: there is no such command.
 	Reload func(context.Context) error
 
+	// Stanzas lets items that come through other doors carry XMPP messages ([Service.Stanza]); the first rule that matches a
+	// channel decides. Without rules none may.
+	Stanzas []StanzaRule
+
 	// Limits on the API by stanza.
 	MaxCommands      int           // open at a time, of one bare JID; default 10
 	MaxTotalCommands int           // of all together; default 1,000

@@ -24,6 +24,9 @@ type Stats struct {
 	Chats          uint64 // answers in chats
 	ChatsIgnored   uint64 // chats of admins that were passed over: too many, or nobody's own words
 
+	Stanzas     uint64 // messages that items carried, queued on the link
+	StanzasLost uint64 // or not: it was full or down
+
 	Events       uint64 // queued on the link, one for each recipient
 	Naked        uint64 // messages whose events lack the payload, which is too big for a stanza
 	Skipped      uint64 // messages without a form for XMPP
@@ -50,7 +53,7 @@ type Stats struct {
 type counters struct {
 	requests, turnedAway, repliesLost, published, events, naked, skipped atomic.Uint64
 	bounces, strayBounces, ended, unsaid, tooFast                        atomic.Uint64
-	commands, commandsFailed, chats, chatsIgnored                        atomic.Uint64
+	commands, commandsFailed, chats, chatsIgnored, stanzas, stanzasLost  atomic.Uint64
 	eventIDs                                                             atomic.Uint64 // the last one given
 
 	mu      sync.Mutex
@@ -82,7 +85,7 @@ func (s *Service) Stats() Stats {
 		Unnoted: s.where.turnedAway.Load(), Presences: s.where.size(), Unsaid: c.unsaid.Load(), Announcing: s.announcer.size(),
 		Waiting: s.session.Pending(), Nodes: s.nodes.size(), Pending: s.audience.petitioners(), Refused: make(map[string]uint64),
 		Commands: c.commands.Load(), CommandsFailed: c.commandsFailed.Load(), Chats: c.chats.Load(), ChatsIgnored: c.chatsIgnored.Load(),
-		OpenCommands: s.runs.size(),
+		Stanzas: c.stanzas.Load(), StanzasLost: c.stanzasLost.Load(), OpenCommands: s.runs.size(),
 	}
 	st.Subscriptions, st.Subscribers, st.Patterns = s.audience.size()
 	c.mu.Lock()

@@ -108,13 +108,34 @@ func newXMPPLink(x *xmppSettings, t *realm, mint minter, store broker.Store, log
 	}
 	options := x.options(t.broker, store, users.Principal, key, logger)
 	options.Authenticator, options.Mint = &t.access, mint
+	if options.Stanzas, err = x.stanzas(); err != nil {
+		return nil, err
+	}
 	service, err := xmpp.New(options)
 	return &xmppLink{x.Domain, service}, err
 }
 
 // publisher is what the publish API needs of the realm.
 func (t *realm) publisher() httppub.Realm {
-	return httppub.Realm{Broker: t.broker, Authenticator: &t.access}
+	r := httppub.Realm{Broker: t.broker, Authenticator: &t.access}
+	if len(t.links) > 0 {
+		r.Stanza = t.stanza
+	}
+	return r
+}
+
+// stanza prepares an item's XMPP message with the first link that may send it. If none may, the first says why.
+func (t *realm) stanza(c broker.Channel, text string) (send func() bool, err error) {
+	for _, l := range t.links {
+		out, refused := l.service.Stanza(c, text)
+		if refused == nil {
+			return out, nil
+		}
+		if err == nil {
+			err = refused
+		}
+	}
+	return nil, err
 }
 
 // startLinks sets the realm's XMPP links going, each on a goroutine of its own.

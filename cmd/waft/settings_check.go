@@ -132,6 +132,9 @@ func (r *realmSettings) validate(f *faults, where string, env environment, dir s
 		if _, err := x.users(); err != nil {
 			f.add("%s: %v", where, err)
 		}
+		if _, err := x.stanzas(); err != nil {
+			f.add("%s: %v", where, err)
+		}
 		if x.ReconnectMin.Duration > x.ReconnectMax.Duration {
 			f.add("%s: reconnect_min is above reconnect_max", where)
 		}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 
 	"waft/broker"
@@ -17,6 +19,8 @@ type xmppSettings struct {
 	secretSettings
 	Host  string         `toml:"host"` // that pings go to; default: domain without its first label
 	Users []userSettings `toml:"user"`
+
+	Stanzas []stanzaSettings `toml:"stanza"`
 
 	// Limits on publishing and subscribing.
 	MaxPayload            int `toml:"max_payload"`             // bytes of one item's JSON; default 131072
@@ -78,6 +82,30 @@ type xmppSettings struct {
 	ReconnectMax     duration `toml:"reconnect_max"`     // default 30s
 	SlowMin          duration `toml:"slow_min"`          // after a failure that a person must mend; default 30s
 	SlowMax          duration `toml:"slow_max"`          // likewise; default 60s
+}
+
+// stanzaSettings lets items of channels carry XMPP messages (format xmpp-stanza of the publish API).
+type stanzaSettings struct {
+	Match string   `toml:"match"` // pattern of channels
+	To    []string `toml:"to"`    // "alice@example.org", "@example.org" or "*"
+}
+
+// stanzas reads the rules.
+func (x *xmppSettings) stanzas() ([]xmpp.StanzaRule, error) {
+	var rules []xmpp.StanzaRule
+	for i, r := range x.Stanzas {
+		match, err := broker.ParsePattern(r.Match)
+		if err != nil {
+			return nil, fmt.Errorf("stanza %d: match: %w", i+1, err)
+		}
+		for _, to := range r.To {
+			if local, domain, ok := strings.Cut(to, "@"); to != "*" && (!ok || domain == "" || strings.ContainsAny(local+domain, "@/ ")) {
+				return nil, fmt.Errorf("stanza %d: to: %q is neither a bare JID, \"@domain\" nor \"*\"", i+1, to)
+			}
+		}
+		rules = append(rules, xmpp.StanzaRule{Match: match, To: r.To})
+	}
+	return rules, nil
 }
 
 func (x *xmppSettings) complete() {

@@ -64,6 +64,7 @@
 //	parse.go      one element's bytes → tree
 //	element.go, stanza.go      the tree, and the stanza around it
 //	escape.go, check.go        for those who render stanzas
+//	foreign.go                 for those who get one from elsewhere
 //	errors.go, reason.go, stats.go
 //
 // # Locks
