@@ -1,6 +1,6 @@
 // Package interop runs the built waft program against software that other
 // people wrote and that is used unmodified: Faye, CometD, Chromium, Fanout's
-// publishers, curl, slixmpp, Prosody and ejabberd.
+// publishers, curl, slixmpp, xmpp.js, strophe.js, stanza, Prosody and ejabberd.
 //
 // The tests carry the build tag interop and need those programs installed:
 //
@@ -34,6 +34,8 @@
 //   - soak_test.go: waves of plain clients over every transport; nothing is lost or
 //     repeated, and nothing stays behind (`make soak` for long).
 //   - idle_test.go: what a session that waits costs (`make bench-idle` for many).
+//   - xmppclients_test.go: xmpp.js, strophe.js, stanza and slixmpp publish, receive and
+//     use ad-hoc commands, over TCP and WebSocket.
 //   - quickstart_test.go: the commands that waft prints at its first start work.
 //
 // # How it is built

@@ -25,6 +25,7 @@ listen:
     ip: "127.0.0.1"
     module: ejabberd_service
     hosts: {waft.ejabberd.localhost: {password: {{.Secret}}}}
+  - {port: {{.WebPort}}, ip: "127.0.0.1", module: ejabberd_http, request_handlers: {/ws: ejabberd_http_ws}}
   - {port: {{.APIPort}}, ip: "127.0.0.1", module: ejabberd_http, request_handlers: {/api: mod_http_api}}
 api_permissions:
   tests: {from: [mod_http_api], who: all, what: [register]}
@@ -38,7 +39,8 @@ modules:
 // startEjabberd runs the Erlang machine as ejabberdctl would. The script itself
 // insists on root and a system user, and leaves a port mapper behind.
 func startEjabberd() (*xmppServer, error) {
-	s := &xmppServer{name: "ejabberd", host: "ejabberd.localhost", clients: freeAddr(), components: freeAddr()}
+	s := &xmppServer{name: "ejabberd", host: "ejabberd.localhost", clients: freeAddr(), components: freeAddr(), web: freeAddr()}
+	s.webSocket = "ws://" + s.web + "/ws"
 	api := freeAddr()
 	dir, err := s.configure(ejabberdConfig, "APIPort", port(api))
 	if err != nil {

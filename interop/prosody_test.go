@@ -23,9 +23,12 @@ interfaces = { "127.0.0.1" }
 c2s_ports = { {{.ClientPort}} }
 component_ports = { {{.ComponentPort}} }
 component_interfaces = { "127.0.0.1" }
-http_ports = { }
+http_ports = { {{.WebPort}} }
+http_interfaces = { "127.0.0.1" }
+http_default_host = "prosody.localhost"
+consider_websocket_secure = true
 https_ports = { }
-modules_enabled = { "saslauth", "roster", "disco", "ping" }
+modules_enabled = { "saslauth", "roster", "disco", "ping", "websocket" }
 modules_disabled = { "s2s", "tls" }
 c2s_require_encryption = false
 c2s_stanza_size_limit = 16 * 1024 * 1024
@@ -40,7 +43,8 @@ Component "waft.prosody.localhost"
 `))
 
 func startProsody() (*xmppServer, error) {
-	s := &xmppServer{name: "Prosody", host: "prosody.localhost", clients: freeAddr(), components: freeAddr()}
+	s := &xmppServer{name: "Prosody", host: "prosody.localhost", clients: freeAddr(), components: freeAddr(), web: freeAddr()}
+	s.webSocket = "ws://" + s.web + "/xmpp-websocket"
 	dir, err := s.configure(prosodyConfig)
 	if err != nil {
 		return nil, err
@@ -56,6 +60,6 @@ func startProsody() (*xmppServer, error) {
 		}
 	}
 	return s, s.start(exec.Command("prosody", "-F", "--config", config), func() error {
-		return errors.Join(listening(s.clients), listening(s.components))
+		return errors.Join(listening(s.clients), listening(s.components), listening(s.web))
 	})
 }

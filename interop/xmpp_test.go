@@ -20,6 +20,8 @@ type xmppServer struct {
 	host       string
 	clients    string // address for users
 	components string // address for components
+	web        string // address for browsers
+	webSocket  string // URL there
 	proc       *process
 }
 
@@ -76,6 +78,7 @@ func (s *xmppServer) configure(config *template.Template, more ...string) (dir s
 		"Dir":           dir,
 		"ClientPort":    port(s.clients),
 		"ComponentPort": port(s.components),
+		"WebPort":       port(s.web),
 		"Secret":        componentSecret,
 	}
 	for i := 0; i < len(more); i += 2 {

@@ -24,6 +24,7 @@ class User(ClientXMPP):
     def __init__(self, options):
         super().__init__(options["jid"], options["password"])
         self.service = options["service"]
+        self.register_plugin("xep_0050")
         self.register_plugin("xep_0060")
         self["feature_mechanisms"].unencrypted_plain = True
         self.online = self.loop.create_future()
@@ -67,6 +68,26 @@ class User(ClientXMPP):
             emit("failed", error=error.condition)
         else:
             emit("published")
+
+    async def command(self, name, fields, **_):
+        """Finds the command, executes it, and submits its form."""
+        try:
+            listed = await self["xep_0050"].get_commands(self.service, timeout=REPLY_TIMEOUT)
+            node = "waft#" + name
+            if node not in [item[1] for item in listed["disco_items"]["items"]]:
+                raise LookupError(node)
+            begun = await self["xep_0050"].send_command(self.service, node, timeout=REPLY_TIMEOUT)
+            form = self["xep_0004"].make_form(ftype="submit")
+            for var, value in fields.items():
+                form.add_field(var=var, value=value)
+            done = await self["xep_0050"].send_command(
+                self.service, node, action="complete", payload=form, sessionid=begun["command"]["sessionid"], timeout=REPLY_TIMEOUT)
+        except (IqError, IqTimeout) as error:
+            emit("failed", error=error.condition)
+        except LookupError as error:
+            emit("failed", error=f"no command {error}")
+        else:
+            emit("message", channel="command", text=f"{done['command']['status']}: {done['command']['notes'][0][1]}")
 
 
 async def serve(user):
