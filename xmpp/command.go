@@ -1,6 +1,7 @@
 package xmpp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -21,6 +22,8 @@ const (
 // it then does goes through the same calls to the broker as on every other protocol, with the rights of who asks.
 type command struct {
 	name   string // its node is "waft#" and this, its verb in a chat this
+	known  string // the node and the FORM_TYPE instead, of a command that another XEP defines
+	form   string
 	title  string
 	admin  bool // for those who manage the realm; nobody else is told of it
 	stages [][]param
@@ -31,7 +34,7 @@ type command struct {
 	// open lets somebody in who does not manage the realm and brings what proves that he may; nil: nobody.
 	open func(c *call) bool
 
-	// look prepares a stage after the first: it checks what was said before, and gives instructions. nil: nothing to do.
+	// look prepares a stage: it checks what was said before, and gives instructions. nil: nothing to do.
 	look func(s *Service, ctx context.Context, c *call, stage int) (instructions string, err error)
 
 	// do does it. An error about the input leaves the form open; any other ends the command.
@@ -45,6 +48,8 @@ type param struct {
 	def         string
 	required    bool
 	rest        bool // in a chat it takes the rest of the line
+
+	options func(s *Service, c *call) []string // of a list-single; nil: none
 }
 
 // call is a command that is being done, or prepared.
@@ -66,7 +71,9 @@ type output struct {
 // commandPrefix makes nodes of the names of commands. No channel has a "#" in it.
 const commandPrefix = "waft#"
 
-func (cmd *command) node() string { return commandPrefix + cmd.name }
+func (cmd *command) node() string { return cmp.Or(cmd.known, commandPrefix+cmd.name) }
+
+func (cmd *command) formType() string { return cmp.Or(cmd.form, cmd.node()) }
 
 // params gives the fields of all stages in order.
 func (cmd *command) params() []param {
@@ -79,16 +86,17 @@ func (cmd *command) params() []param {
 
 // commandFor finds a command by its node.
 func (s *Service) commandFor(node string) *command {
-	if name, ok := strings.CutPrefix(node, commandPrefix); ok {
-		return s.commandNamed(name)
-	}
-	return nil
+	return s.find(func(cmd *command) bool { return cmd.node() == node })
 }
 
 // commandNamed finds a command by its name.
 func (s *Service) commandNamed(name string) *command {
+	return s.find(func(cmd *command) bool { return cmd.name == name })
+}
+
+func (s *Service) find(is func(*command) bool) *command {
 	for _, cmd := range apiCommands {
-		if cmd.name == name && (cmd.offered == nil || cmd.offered(s)) {
+		if is(cmd) && (cmd.offered == nil || cmd.offered(s)) {
 			return cmd
 		}
 	}
@@ -249,7 +257,7 @@ func (cmd *command) read(payload *component.Element) (in map[string][]string, ca
 	if payload.Child(nsForm, "x") == nil {
 		return nil, false, nil // notes and actions that some clients send back mean nothing
 	}
-	f, err := readForm(payload, cmd.node(), errBadPayload)
+	f, err := readForm(payload, cmd.formType(), errBadPayload)
 	if err != nil || f.cancel {
 		return nil, f.cancel, err
 	}

@@ -105,16 +105,16 @@ func wasPublished(to, channel, id string) string {
 func TestCommands_are_listed_to_who_may_use_them(t *testing.T) {
 	dialogue(t, managed, func(w *world) {
 		listed := func(who string) (nodes []string) {
-			for _, m := range regexp.MustCompile(`<item jid='waft.localhost' node='waft#([a-z-]+)' name='[^']+'/>`).FindAllStringSubmatch(w.ask(who, "get", discoItems(commandsNS, "")), -1) {
+			for _, m := range regexp.MustCompile(`<item jid='waft.localhost' node='(?:waft|http://jabber.org/protocol/pubsub)#([a-z-]+)' name='[^']+'/>`).FindAllStringSubmatch(w.ask(who, "get", discoItems(commandsNS, "")), -1) {
 				nodes = append(nodes, m[1])
 			}
 			return nodes
 		}
-		everybody := []string{"channels", "history", "publish", "remove"}
+		everybody := []string{"get-pending", "channels", "history", "publish", "remove"}
 		if got := listed(bob); !slices.Equal(got, everybody) {
 			t.Errorf("bob sees %q", got)
 		}
-		all := []string{"admin-add", "admin-remove", "admins", "channels", "close", "history", "nodes", "owner", "publish", "remove", "sessions", "stats"}
+		all := []string{"get-pending", "admin-add", "admin-remove", "admins", "channels", "close", "history", "nodes", "owner", "publish", "remove", "sessions", "stats"}
 		if got := listed(alice); !slices.Equal(got, all) { // without token and reload, which the program does not offer
 			t.Errorf("alice sees %q", got)
 		}
@@ -132,7 +132,7 @@ func TestCommands_are_listed_to_who_may_use_them(t *testing.T) {
 		}
 		w.answers(bob, "get", discoItems(commandsNS, rsm("<max>1</max><after>waft#channels</after>")), result(bob, "<query xmlns='"+itemsNS+"' node='"+commandsNS+
 			"'><item jid='waft.localhost' node='waft#history' name='Read what a channel keeps'/>"+
-			"<set xmlns='http://jabber.org/protocol/rsm'><first index='1'>waft#history</first><last>waft#history</last><count>4</count></set></query>"))
+			"<set xmlns='http://jabber.org/protocol/rsm'><first index='2'>waft#history</first><last>waft#history</last><count>5</count></set></query>"))
 	})
 }
 
@@ -447,5 +447,38 @@ func TestCommand_output_fits_a_stanza(t *testing.T) {
 		if strings.Count(got, "<item>") != 1 || !strings.Contains(got, "keeps (cut after 1: the answer would be too big)</note>") {
 			t.Error(got)
 		}
+	})
+}
+
+// XEP-0060 §8.7.
+func TestCommand_get_pending(t *testing.T) {
+	const node = "http://jabber.org/protocol/pubsub#get-pending"
+	pending := func(attributes, inside string) string {
+		return strings.Replace(executing("x", attributes, inside), "waft#x", node, 1)
+	}
+	answered := func(to, status, inside string) string {
+		return strings.Replace(executed(to, "x", status, inside), "waft#x", node, 1)
+	}
+	dialogue(t, managed, func(w *world) {
+		w.creates(carol, "/a", "access_model=authorize")
+		w.creates(carol, "/b", "access_model=authorize")
+		form := func(instructions, options string) string {
+			return "<actions execute='complete'><complete/></actions><x xmlns='jabber:x:data' type='form'><title>Be sent the requests to subscribe that wait</title>" + instructions +
+				"<field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#subscribe_authorization</value></field>" +
+				"<field var='pubsub#node' type='list-single' label='Node'><required/>" + options + "</field></x>"
+		}
+		w.executes(carol, pending("", ""), answered(carol, "executing", form("<instructions>No request waits for you.</instructions>", "")))
+		w.petitions(bob, "/a", "bob@localhost")
+		w.stanza()
+		session := w.executes(carol, pending("", ""), answered(carol, "executing", form("", "<option><value>/a</value></option>")))
+		in := "sessionid='" + session + "'"
+		w.send(iq(carol, "set", pending(in, "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#subscribe_authorization</value></field>"+
+			"<field var='pubsub#node'><value>/a</value></field></x>")))
+		w.gets(requestTo("carol@localhost", "bob@localhost", "/a"),
+			strings.Replace(answered(carol, "completed", ""), "sessionid='S'", in, 1))
+		w.executes(bob, pending("", filling("pubsub#node=/a")), refusedCommand(bob, "cancel: forbidden", notOwner))
+		w.executes(bob, pending("", filling("pubsub#node=/x")), strings.Replace(noted(bob, "x", "error", noNode), "waft#x", node, 1))
+		w.answers(carol, "get", info(node), result(carol, "<query xmlns='"+infoNS+"' node='"+node+"'><identity category='automation' type='command-node'"+
+			" name='Be sent the requests to subscribe that wait'/><feature var='"+infoNS+"'/><feature var='"+itemsNS+"'/><feature var='"+commandsNS+"'/><feature var='jabber:x:data'/></query>"))
 	})
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // apiCommands is the API by stanza, in the order of its list.
-var apiCommands = slices.Concat(channelCommands, realmCommands, nodeCommands, adminCommands)
+var apiCommands = slices.Concat(channelCommands, []*command{pendingCommand}, realmCommands, nodeCommands, adminCommands)
 
 // channelCommands are for everybody: the rules and the nodes say who may use them on what.
 var channelCommands = []*command{{

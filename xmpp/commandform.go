@@ -23,7 +23,7 @@ func (c *call) appendCommand(run *run, status string) {
 // show answers with the form of the run's stage.
 func (s *Service) show(ctx context.Context, c *call, run *run) error {
 	instructions := ""
-	if run.stage > 0 && run.cmd.look != nil {
+	if run.cmd.look != nil {
 		c.in = run.in
 		var err error
 		if instructions, err = run.cmd.look(s, ctx, c, run.stage); err != nil {
@@ -44,11 +44,14 @@ func (s *Service) show(ctx context.Context, c *call, run *run) error {
 	if instructions != "" {
 		b = append(component.AppendText(append(b, "<instructions>"...), instructions), "</instructions>"...)
 	}
-	fields := []fieldForm{{name: "FORM_TYPE", typ: "hidden", values: []string{run.cmd.node()}}}
+	fields := []fieldForm{{name: "FORM_TYPE", typ: "hidden", values: []string{run.cmd.formType()}}}
 	for _, p := range run.cmd.stages[run.stage] {
 		f := fieldForm{name: p.name, typ: cmp.Or(p.typ, "text-single"), label: p.label, required: p.required, values: run.in[p.name]}
 		if f.values == nil && p.def != "" {
 			f.values = []string{p.def}
+		}
+		if p.options != nil {
+			f.options = p.options(s, c)
 		}
 		fields = append(fields, f)
 	}
@@ -60,7 +63,7 @@ func (s *Service) show(ctx context.Context, c *call, run *run) error {
 func (c *call) appendCompleted(s *Service, run *run, kind, note string) {
 	c.appendCommand(run, "completed")
 	b := c.out
-	form := []fieldForm{{name: "FORM_TYPE", typ: "hidden", values: []string{run.cmd.node()}}}
+	form := []fieldForm{{name: "FORM_TYPE", typ: "hidden", values: []string{run.cmd.formType()}}}
 	switch {
 	case c.shown.columns != nil:
 		room := s.opts.Link.MaxOutStanza - roomForEnd - len(note)

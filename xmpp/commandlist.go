@@ -10,7 +10,7 @@ import (
 
 // isCommandNode tells a name of service discovery that means commands (XEP-0050 §2.2), not a channel.
 func isCommandNode(name string) bool {
-	return name == nsCommands || strings.HasPrefix(name, commandPrefix)
+	return name == nsCommands || strings.HasPrefix(name, commandPrefix) || name == pendingCommand.known
 }
 
 // listed finds a command that the requester may know of.
@@ -50,7 +50,7 @@ func (s *Service) discoCommands(ctx context.Context, r *request, node string, se
 	} else if _, err := s.listed(ctx, r, node); err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b *command) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(list, func(a, b *command) int { return strings.Compare(a.node(), b.node()) })
 	from, to := set.window(len(list), func(i int) string { return list[i].node() })
 	r.out = append(r.out, '>')
 	for _, cmd := range list[from:to] {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mellium.im/xmpp/jid"
+	"mellium.im/xmpp/pubsub"
 
 	"waft/broker"
 )
@@ -29,6 +30,27 @@ var nodeCommands = []*command{{
 		},
 	},
 }}
+
+// pendingCommand is for owners: to be sent again what waits for their decision (XEP-0060 §8.7).
+var pendingCommand = &command{
+	name: "get-pending", known: pubsub.NS + "#get-pending", form: formAuthorization,
+	title: "Be sent the requests to subscribe that wait", do: (*Service).apiPending, look: (*Service).lookAtPending,
+	stages: [][]param{{{
+		name: "pubsub#node", label: "Node", typ: "list-single", required: true,
+		options: func(s *Service, c *call) []string { return s.nodesWithPending(c.user) },
+	}}},
+}
+
+func (s *Service) lookAtPending(_ context.Context, c *call, _ int) (string, error) {
+	if len(s.nodesWithPending(c.user)) == 0 {
+		return "No request waits for you.", nil
+	}
+	return "", nil
+}
+
+func (s *Service) apiPending(ctx context.Context, c *call) error {
+	return s.sendPending(ctx, c.who, c.user, c.word("pubsub#node"))
+}
 
 func (s *Service) apiNodes(_ context.Context, c *call) error {
 	most, err := c.limit("max", 100, s.opts.MaxPage)
@@ -82,7 +104,10 @@ func (s *Service) managed(ctx context.Context, c *call) (*leaf, error) {
 }
 
 // lookAtNode says whose the node is before another owner is chosen.
-func (s *Service) lookAtNode(ctx context.Context, c *call, _ int) (string, error) {
+func (s *Service) lookAtNode(ctx context.Context, c *call, stage int) (string, error) {
+	if stage == 0 {
+		return "", nil
+	}
 	l, err := s.managed(ctx, c)
 	if err != nil {
 		return "", err

@@ -27,6 +27,7 @@ var pubsubFeatures = []pubsub.Feature{
 	pubsub.FeatureCreateNodes,
 	pubsub.FeatureDeleteItems,
 	pubsub.FeatureDeleteNodes,
+	pubsub.FeatureGetPending,
 	pubsub.FeatureInstantNodes,
 	pubsub.FeatureItemIDs,
 	pubsub.FeatureLeasedSubscription,

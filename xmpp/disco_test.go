@@ -59,6 +59,7 @@ func TestDisco_info_of_the_service(t *testing.T) {
 			"<feature var='http://jabber.org/protocol/pubsub#create-nodes'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#delete-items'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#delete-nodes'/>"+
+			"<feature var='http://jabber.org/protocol/pubsub#get-pending'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#instant-nodes'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#item-ids'/>"+
 			"<feature var='http://jabber.org/protocol/pubsub#leased-subscription'/>"+

@@ -3,6 +3,7 @@ package xmpp
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"waft/broker"
 	"waft/xmpp/component"
@@ -18,6 +19,7 @@ func carrying(o *setup) {
 
 func TestStanza_is_written_anew(t *testing.T) {
 	dialogue(t, carrying, func(w *world) {
+		synctest.Wait() // for the link to be up
 		for _, c := range []struct{ text, want string }{
 			{
 				"<message to='Alice@localhost/x' from='boss@localhost' type='chat' id='1'><body>a &amp; <![CDATA[<b>]]></body></message>",
@@ -61,6 +63,7 @@ func TestStanza_refuses(t *testing.T) {
 		return "<message to='bob@localhost'" + attributes + ">" + inside + "</message>"
 	}
 	dialogue(t, carrying, func(w *world) {
+		synctest.Wait() // for the link to be up
 		for _, c := range []struct {
 			name, channel, text string
 			kind                broker.Kind
@@ -108,6 +111,7 @@ func TestStanza_refuses(t *testing.T) {
 		}
 		_ = w.conn.Close() // the link breaks between the check and the sending
 		w.accept()
+		synctest.Wait()
 		if _, err := w.svc.Stanza("/all", message("", "<body/>")); err != nil {
 			t.Errorf("once it is up again: %v", err)
 		}
@@ -116,6 +120,7 @@ func TestStanza_refuses(t *testing.T) {
 		}
 	})
 	dialogue(t, carrying, func(w *world) {
+		synctest.Wait() // for the link to be up
 		send, err := w.svc.Stanza("/all", message("", "<body/>"))
 		if err != nil {
 			t.Fatal(err)
@@ -123,6 +128,7 @@ func TestStanza_refuses(t *testing.T) {
 		_ = w.conn.Close()
 		broken := <-w.conns // the next connection, on which nobody answers
 		defer broken.Close()
+		synctest.Wait()
 		if _, err := w.svc.Stanza("/all", message("", "<body/>")); broker.KindOf(err) != broker.Unavailable {
 			t.Errorf("while the link is down: %v", err)
 		}
