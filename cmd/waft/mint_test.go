@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -50,5 +51,48 @@ func TestRealm_its_tokens_make_admins_by_xmpp_and_admins_make_tokens(t *testing.
 	}
 	if log := r.err.String(); strings.Contains(log, token) || strings.Contains(log, made[1]) {
 		t.Errorf("a token is in the log:\n%s", log)
+	}
+}
+
+// By stanza as by signal: it is done, or it says why not. What is minted then is signed with the key in effect.
+func TestRealm_admins_reload_by_xmpp(t *testing.T) {
+	const other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+	server := newComponentServer(t, "c0mp0nent")
+	text := strings.Replace(withLink, "127.0.0.1:1", server.address, 1) + "[[realm.xmpp.user]]\nmatch = 'alice@localhost'\nmanage = true\npublish = ['/x']\n"
+	r := serveReloadable(t, nil, text)
+	s := subscribe(t, nil, "--server", r.url(), "--count", "1", "/x")
+	link := <-server.up
+	says := func(body string) {
+		fmt.Fprintf(link, "<message type='chat' from='alice@localhost/x' to='waft.localhost'><body>%s</body></message>", body)
+	}
+	if err := os.WriteFile(r.path, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says("reload")
+	if !r.err.waitFor(t.Context(), "the configuration was not reloaded") {
+		t.Fatal(r.err.String())
+	}
+	if err := os.WriteFile(r.path, []byte(strings.Replace(text, goodKey, other, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says("reload")
+	if !r.err.waitFor(t.Context(), `msg="reloaded`) {
+		t.Fatal(r.err.String())
+	}
+	says("token --publish /x")
+	says("publish /x 1")
+	if code := <-s.done; code != exitOK {
+		t.Error(s.err.String())
+	}
+	if code := r.stop(); code != exitOK {
+		t.Errorf("exit code %d: %s", code, r.err.String())
+	}
+	said := <-server.closed
+	made := regexp.MustCompile(`token: ([A-Za-z0-9_.-]+)`).FindStringSubmatch(said)
+	if made == nil || !strings.Contains(said, "no: nothing has changed: ") || !strings.Contains(said, "the configuration has been loaded") {
+		t.Fatalf("the link said %s", said)
+	}
+	if _, err := r.realms[0].access.Authenticate(t.Context(), made[1]); err != nil {
+		t.Errorf("the token is signed with an old key: %v", err)
 	}
 }

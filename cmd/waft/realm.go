@@ -52,11 +52,16 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if err != nil {
 		return err
 	}
+	mint, err := r.mint(env, dir)
+	if err != nil {
+		return err
+	}
 	if t.presence, err = r.Presence.tracker(); err != nil {
 		return err
 	}
 	t.access.rules.Store(rules)
 	t.access.verifier.Store(verifier)
+	t.access.minter.Store(&mint)
 	authorizer, onEvent := broker.Authorizer(&t.access), s.events.of(r.ID)
 	if t.presence != nil {
 		authorizer, onEvent = t.presence.Authorizer(authorizer), observers(onEvent, t.presence.Observe)
@@ -83,12 +88,8 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 		return err
 	}
 	store := broker.NewMemoryStore() // as lasting as the engine is
-	mint, err := r.mint(env, dir)
-	if err != nil {
-		return err
-	}
 	for i := range r.XMPP {
-		l, err := newXMPPLink(&r.XMPP[i], t, mint, store, logger, env, dir)
+		l, err := newXMPPLink(&r.XMPP[i], t, s.askReload, store, logger, env, dir)
 		if err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	return nil
 }
 
-func newXMPPLink(x *xmppSettings, t *realm, mint minter, store broker.Store, logger *slog.Logger, env environment, dir string) (*xmppLink, error) {
+func newXMPPLink(x *xmppSettings, t *realm, reload func(context.Context) error, store broker.Store, logger *slog.Logger, env environment, dir string) (*xmppLink, error) {
 	users, err := x.users()
 	if err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func newXMPPLink(x *xmppSettings, t *realm, mint minter, store broker.Store, log
 		return nil, err
 	}
 	options := x.options(t.broker, store, users.Principal, key, logger)
-	options.Authenticator, options.Mint = &t.access, mint
+	options.Authenticator, options.Mint, options.Reload = &t.access, t.access.mint, reload
 	if options.Stanzas, err = x.stanzas(); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"waft/auth"
 	"waft/broker"
+	"waft/xmpp"
 )
 
 // What SIGHUP changes: rules, keys and limits, of all realms or of none. Whatever else is different in the file takes a restart,
@@ -21,6 +22,7 @@ import (
 type access struct {
 	rules    atomic.Pointer[auth.Rules]
 	verifier atomic.Pointer[auth.Verifier]
+	minter   atomic.Pointer[minter] // of tokens that XMPP users ask for; nil inside if there is no key
 }
 
 // Authorize implements broker.Authorizer.
@@ -31,6 +33,15 @@ func (a *access) Authorize(ctx context.Context, who broker.Principal, act broker
 // Authenticate implements broker.Authenticator.
 func (a *access) Authenticate(ctx context.Context, token string) (broker.Principal, error) {
 	return a.verifier.Load().Authenticate(ctx, token)
+}
+
+// mint makes a token for somebody who asks, with the key that is in effect.
+func (a *access) mint(who broker.Principal, t xmpp.TokenRequest) (string, error) {
+	m := *a.minter.Load()
+	if m == nil {
+		return "", broker.Errorf(broker.Unavailable, "the realm has no key to sign a token with")
+	}
+	return m(who, t)
 }
 
 // Retention is what broker.Options.Retention wants.
@@ -44,6 +55,7 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 	type change struct {
 		rules    *auth.Rules
 		verifier *auth.Verifier
+		minter   minter
 	}
 	var changes []change
 	for i := range next.Realms {
@@ -56,10 +68,11 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 		}
 		rules, badRules := r.rules()
 		verifier, badKeys := r.verifier(env, next.dir)
-		if err := errors.Join(badRules, badKeys); err != nil {
+		mint, noKey := r.mint(env, next.dir)
+		if err := errors.Join(badRules, badKeys, noKey); err != nil {
 			return fmt.Errorf("realm %s: %w", r.ID, err)
 		}
-		changes = append(changes, change{rules, verifier})
+		changes = append(changes, change{rules, verifier, mint})
 	}
 	for i, c := range changes {
 		r, set := s.realms[i], &next.Realms[i]
@@ -69,11 +82,29 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 		}
 		r.access.rules.Store(c.rules)
 		r.access.verifier.Store(c.verifier)
+		r.access.minter.Store(&c.minter)
 		ended := r.broker.Recheck(ctx)
 		s.logger.InfoContext(ctx, "reloaded rules, keys and limits", slog.String("realm", r.id), slog.Int("subscriptions_ended", ended))
 	}
 	s.settings = next
 	return nil
+}
+
+// askReload has whoever owns the settings load the configuration anew, and waits: for a command of an XMPP user. Errors:
+// why nothing has changed, ctx's.
+func (s *server) askReload(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case s.reloads <- done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // fixedDifferences names the keys that are not the same in both, without those that reload replaces.

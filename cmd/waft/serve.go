@@ -85,15 +85,23 @@ func (p *program) untilStopped(c *cli.Context, s *server) (failed error) {
 		case <-c.Context.Done():
 			return nil
 		case <-p.hangups:
-			next, err := p.loadFor(c)
-			if err == nil {
-				err = s.reload(c.Context, next, p.env)
-			}
-			if err != nil {
-				s.logger.Error("the configuration was not reloaded, and nothing has changed", slog.Any("error", err))
-			}
+			_ = p.reload(c, s)
+		case done := <-s.reloads:
+			done <- p.reload(c, s)
 		}
 	}
+}
+
+// reload loads the configuration and puts it in effect, or says why not.
+func (p *program) reload(c *cli.Context, s *server) error {
+	next, err := p.loadFor(c)
+	if err == nil {
+		err = s.reload(c.Context, next, p.env)
+	}
+	if err != nil {
+		s.logger.Error("the configuration was not reloaded, and nothing has changed", slog.Any("error", err))
+	}
+	return err
 }
 
 // makeKeys makes a key for every realm that has none, and what to tell the user about it.

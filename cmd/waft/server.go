@@ -26,7 +26,8 @@ type server struct {
 	public, private net.Listener
 	web, admin      *http.Server
 	ready           readiness
-	failed          chan error // of a listener; capacity for both
+	failed          chan error        // of a listener; capacity for both
+	reloads         chan chan<- error // who asks for a reload by stanza
 
 	settings *settings // in effect; owned by whoever calls reload
 
@@ -35,7 +36,7 @@ type server struct {
 
 // newServer makes the parts and opens the listeners. On an error nothing is left running.
 func newServer(ctx context.Context, settings *settings, env environment, logger *slog.Logger) (_ *server, err error) {
-	s := &server{logger: logger, settings: settings, failed: make(chan error, 2)}
+	s := &server{logger: logger, settings: settings, failed: make(chan error, 2), reloads: make(chan chan<- error)}
 	// The addresses first: that one is taken is the likeliest failure, and nothing has to be undone for it.
 	if s.public, err = listen(ctx, "listen", settings.Listen); err != nil {
 		return nil, err
