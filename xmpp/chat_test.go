@@ -26,7 +26,7 @@ var chatIDs = regexp.MustCompile(` id='[A-Z2-7]{26}'`)
 func (p *server) hears(from, body, want, more string) {
 	p.t.Helper()
 	p.chats(from, body, "")
-	got := chatIDs.ReplaceAllString(p.stanza(), " id='NEW'")
+	got := chatIDs.ReplaceAllString(p.after("<message type='headline'"), " id='NEW'")
 	if strings.Contains(want, "position: P") {
 		got = regexp.MustCompile(`position: [0-9a-z]+-`).ReplaceAllString(got, "position: P")
 	}

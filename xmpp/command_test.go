@@ -52,7 +52,8 @@ var (
 // ids are NEW, and times T. It gives the session.
 func (p *server) executes(from, payload, want string) (session string) {
 	p.t.Helper()
-	got := p.ask(from, "set", payload)
+	p.send(iq(from, "set", payload))
+	got := p.after("<message")
 	if m := sessionIDs.FindStringSubmatch(got); m != nil {
 		session = m[1]
 	}
@@ -63,6 +64,23 @@ func (p *server) executes(from, payload, want string) (session string) {
 		p.t.Errorf("%s\nis answered\n%s\nwant\n%s", payload, got, want)
 	}
 	return session
+}
+
+// after gives the next stanza that does not begin with kind; those that do are read again by whoever comes next: answers
+// and events have no order between them.
+func (p *server) after(kind string) string {
+	p.t.Helper()
+	var passed string
+	for {
+		s := p.stanza()
+		if !strings.HasPrefix(s, kind) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.got = append([]byte(passed), p.got...)
+			return s
+		}
+		passed += s
+	}
 }
 
 // executed is the answer of a command.
