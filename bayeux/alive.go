@@ -47,9 +47,14 @@ func (s *socket) shut(code int, reason string) {
 // its sessions live on until they expire. It is the only way to find out that a peer is gone when nothing is sent.
 func (s *socket) check() {
 	s.mu.Lock()
-	closing, last, alone := s.closing, s.last, len(s.sessions) == 0
-	s.mu.Unlock()
 	o, now := &s.h.opts, s.h.now()
+	closing, last, alone, askedAt := s.closing, s.last, len(s.sessions) == 0, s.askedAt
+	asking := s.receiptAt != 0 && s.receiptAt <= now
+	if asking {
+		s.receiptAt = 0
+	}
+	s.mu.Unlock()
+	patience, asked := s.unanswered(askedAt)
 	silent := time.Duration(now - s.heard.Load())
 	mute := time.Duration(now - s.spoke.Load())
 	switch {
@@ -63,7 +68,7 @@ func (s *socket) check() {
 		s.h.counters.refuse(RefusedIdle)
 		s.shut(websocket.CloseNormalClosure, "no session within the time for it")
 		return
-	case silent >= o.Ping+o.PongWait:
+	case silent >= o.Ping+o.PongWait, asked && patience <= 0:
 		s.h.counters.refuse(RefusedSilent)
 		_ = s.conn.Close()
 		return
@@ -76,7 +81,22 @@ func (s *socket) check() {
 	if alone {
 		next = min(next, o.HandshakeIdle-mute)
 	}
-	s.timer.Reset(next)
+	if asked {
+		next = min(next, patience)
+	}
+	if asking {
+		s.ask.Store(true)
+		s.conn.Ready()
+		next = min(next, o.PongWait)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.receiptAt != 0 {
+		next = min(next, time.Duration(s.receiptAt-now))
+	}
+	if !s.closing && !s.last {
+		s.timer.Reset(next)
+	}
 }
 
 func (s *socket) pinged(payload string) error {
@@ -85,8 +105,9 @@ func (s *socket) pinged(payload string) error {
 	return nil
 }
 
-func (s *socket) ponged(string) error {
+func (s *socket) ponged(payload string) error {
 	s.heard.Store(s.h.now())
+	s.answeredPing(payload)
 	return nil
 }
 

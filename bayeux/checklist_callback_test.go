@@ -82,6 +82,7 @@ var callbackRows = []row{
 		bubble(t, func(t *testing.T, s *server) {
 			id := s.connected(`"/a"`)
 			hold := msg("/meta/connect", id, `"1"`, `"connectionType":"callback-polling"`)
+			again := msg("/meta/connect", id, `"2"`, `"connectionType":"callback-polling"`)
 			answer := make(chan messages)
 			go func() { answer <- s.call(hold) }()
 			synctest.Wait()
@@ -93,7 +94,7 @@ var callbackRows = []row{
 				ok(t, ms.with(t, `"1"`))
 				equal(t, "last", ms[len(ms)-1].Get("channel").Str, "/meta/connect")
 			})
-			heldFor(t, holdTime, func() { ok(t, s.call(hold).with(t, `"1"`)) })
+			heldFor(t, holdTime, func() { ok(t, s.call(again).with(t, `"2"`)) })
 		})
 	}},
 	{17, "long_queries_up_to_the_limit", func(t *testing.T) {

@@ -116,7 +116,7 @@ var connectRows = []row{
 			s.event("/a", "1")
 			s.event("/a", "2")
 			got := (<-newer).events()
-			got = append(got, s.post(connectNow(id, `"3"`)).events()...)
+			got = append(got, s.post("["+connect(id, `"3"`)+","+publish(id, `"4"`, "/b", "1")+"]").events()...)
 			equal(t, "events", strings.Join(got, ","), "1,2")
 		})
 	}},

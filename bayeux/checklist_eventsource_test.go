@@ -139,7 +139,7 @@ var streamRows = []row{
 			s.event("/a", "2")
 			ok(t, s.post(heartbeat(id, `"1"`)).with(t, `"1"`))
 			time.Sleep(grace - 100*time.Millisecond)
-			again := s.stream(id)
+			again := s.streamAt("/"+id, map[string]string{"Last-Event-ID": c.last})
 			equal(t, "event", again.event(), "2")
 			again.silent()
 			again.cut()
@@ -161,7 +161,8 @@ var streamRows = []row{
 			held = s.poll(connect(id, `"2"`))
 			synctest.Wait()
 			s.event("/a", "2")
-			equal(t, "events", strings.Join((<-held).events(), ","), "2")
+			equal(t, "events", strings.Join((<-held).events(), ","), "1") // nothing has shown that it arrived
+			equal(t, "events", strings.Join(s.post(connect(id, `"2a"`)).events(), ","), "2")
 			second.end()
 			third := s.stream(id)
 			c := s.socket()
@@ -294,6 +295,7 @@ type streamClient struct {
 	close  bool
 	lines  chan string // closed when the stream ends
 	cancel context.CancelFunc
+	last   string // the id of the last event
 }
 
 // stream opens the stream of a session.
@@ -361,7 +363,9 @@ func (c *streamClient) event() string {
 		line := c.line()
 		text, ok := strings.CutPrefix(line, "data: ")
 		if !ok {
-			if line != "" && line != ":" && !strings.HasPrefix(line, "retry: ") {
+			if id, ok := strings.CutPrefix(line, "id: "); ok {
+				c.last = id
+			} else if line != "" && line != ":" && !strings.HasPrefix(line, "retry: ") {
 				c.t.Errorf("a line that is nothing: %q", line)
 			}
 			continue

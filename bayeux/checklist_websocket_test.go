@@ -166,7 +166,7 @@ var socketRows = []row{
 			s.event("/a", "1")
 			equal(t, "event", second.next().Get("data").Raw, "1")
 			second.send("[" + connect(id, `"2"`) + "]")
-			synctest.Wait()
+			time.Sleep(1100 * time.Millisecond) // by then it has shown that it has it
 
 			answer := s.poll("[" + connect(id, `"3"`) + "]")
 			synctest.Wait()

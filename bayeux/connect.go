@@ -24,6 +24,7 @@ func (x *exchange) connect(m *message) {
 		return
 	}
 	x.renewal(m, s)
+	x.heardConnect(s, m)
 	if m.connType == "eventsource" && x.sock == nil {
 		x.heartbeat(s, m)
 		return
@@ -47,7 +48,9 @@ func (x *exchange) noConnect(m *message, f fault, advice string) {
 // connected is the reply to a connect that went well.
 func (s *session) connectReply(id string) reply {
 	s.h.counters.connects.Add(1)
-	return reply{id: id, clientID: s.id, channel: jsonConnect, successful: true, advice: s.h.advice.retry}
+	r := reply{id: id, clientID: s.id, channel: jsonConnect, successful: true, advice: s.h.advice.retry}
+	s.closeBatch(&r)
+	return r
 }
 
 // farewellReply is the reply to a connect whose session ended.
@@ -55,6 +58,7 @@ func (s *session) farewellReply(id string, f farewell) reply {
 	r := reply{id: id, channel: jsonConnect, successful: f.successful, fault: f.fault, advice: f.advice}
 	if f.successful {
 		r.clientID = s.id
+		s.closeBatch(&r)
 	}
 	return r
 }
@@ -63,6 +67,10 @@ func (s *session) farewellReply(id string, f farewell) reply {
 // is back before something arrives. A connect is never released early for events: they are sent as they come.
 func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 	c := &heldConnect{sock: x.sock, id: keep(m.id)}
+	if s.ack != nil {
+		x.connectBatch(s, c, hold)
+		return
+	}
 	s.mu.Lock()
 	older := s.held
 	s.held = nil
@@ -83,6 +91,7 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 		x.replies.add(&r)
 	}
 	if now {
+		s.replies()
 		r := s.connectReply(m.id)
 		x.replies.add(&r)
 	}
@@ -92,11 +101,18 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 func (s *session) connectExpired(c *heldConnect) {
 	s.mu.Lock()
 	mine := s.held == c
+	if mine && s.ack != nil {
+		c.due = true
+		s.mu.Unlock()
+		c.sock.conn.Ready()
+		return
+	}
 	if mine {
 		s.held = nil
 	}
 	s.mu.Unlock()
 	if mine {
+		s.replies()
 		r := s.connectReply(c.id)
 		c.sock.send(&r)
 	}

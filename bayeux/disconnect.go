@@ -35,6 +35,7 @@ func (x *exchange) disconnect(m *message) {
 	if x.sock != nil {
 		// Before the session ends, so that its end finds nothing left to do.
 		x.flush()
+		s.settle() // it is leaving: it has what it wants
 		s.unbind(x.sock)
 		x.sock.leave(closeGrace, websocket.CloseNormalClosure)
 	}

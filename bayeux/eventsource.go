@@ -35,6 +35,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no such session")
 		return
 	}
+	s.arrived(r.Header.Get("Last-Event-ID"))
 	header := w.Header()
 	header.Set("Content-Type", eventStream)
 	header["Cache-Control"] = noStore

@@ -64,6 +64,15 @@ type Options struct {
 	// usual way takes the connection of a held poll over (http.Hijacker), and has the server serve on when it is answered.
 	HoldInHandler bool
 
+	// What a client was sent is kept until it has shown that it has it. MaxUnconfirmed is how many messages of a session, 0 means
+	// 500, negative means none: then what was under way when a connection dies is lost, and there is no acknowledge
+	// extension. Beyond, the oldest is taken for received.
+	MaxUnconfirmed      int
+	MaxUnconfirmedBytes int           // bytes of them; 0 means 512 KiB. One message is kept in any case
+	ReceiptDelay        time.Duration // how long after an event on a socket its arrival is asked for; 0 means 1 second
+
+	NoAck bool // CometD's acknowledge extension is not offered
+
 	Ping          time.Duration // silence after which a socket is pinged, and the pace of a stream's comments; 0 means 25 seconds
 	PongWait      time.Duration // how long it then has to answer; 0 means 10 seconds
 	HandshakeIdle time.Duration // how long a socket may stay open without a session and without a message; 0 means 30 seconds
@@ -114,12 +123,12 @@ func New(o Options) (*Handler, error) {
 	if o.Broker == nil {
 		return nil, broker.Errorf(broker.Invalid, "a Bayeux handler needs a Broker")
 	}
-	for _, d := range []time.Duration{o.Timeout, o.Interval, o.MaxInterval, o.Ping, o.PongWait, o.HandshakeIdle, o.DedupWindow} {
+	for _, d := range []time.Duration{o.Timeout, o.Interval, o.MaxInterval, o.Ping, o.PongWait, o.HandshakeIdle, o.DedupWindow, o.ReceiptDelay} {
 		if d < 0 {
 			return nil, broker.Errorf(broker.Invalid, "a Bayeux handler's times must not be negative: %v", d)
 		}
 	}
-	if min(o.MaxBody, o.MaxBatch, o.MaxMessages, o.MaxBytes, o.CompressFrom) < 0 {
+	if min(o.MaxBody, o.MaxBatch, o.MaxMessages, o.MaxBytes, o.CompressFrom, o.MaxUnconfirmedBytes) < 0 {
 		return nil, broker.Errorf(broker.Invalid, "a Bayeux handler's limits must not be negative")
 	}
 	origins, err := parseOrigins(o.Origins)
@@ -139,6 +148,9 @@ func New(o Options) (*Handler, error) {
 	o.MaxBody = cmp.Or(o.MaxBody, 64<<10)
 	o.MaxBatch = cmp.Or(o.MaxBatch, 1000)
 	o.CompressFrom = cmp.Or(o.CompressFrom, 512)
+	o.MaxUnconfirmed = cmp.Or(o.MaxUnconfirmed, 500)
+	o.MaxUnconfirmedBytes = cmp.Or(o.MaxUnconfirmedBytes, 512<<10)
+	o.ReceiptDelay = cmp.Or(o.ReceiptDelay, time.Second)
 	o.Ping = cmp.Or(o.Ping, 25*time.Second)
 	o.PongWait = cmp.Or(o.PongWait, 10*time.Second)
 	o.HandshakeIdle = cmp.Or(o.HandshakeIdle, 30*time.Second)

@@ -40,6 +40,9 @@ func (x *exchange) handshake(m *message) {
 	s, f, advice := x.greet(m)
 	if s != nil {
 		r.clientID, r.successful = s.id, true
+		if s.ack != nil {
+			r.addExt(jsonAck)
+		}
 	}
 	r.fault, r.advice = f, advice
 	x.replies.add(&r)
@@ -68,7 +71,7 @@ func (x *exchange) greet(m *message) (*session, fault, string) {
 		h.counters.refuse(RefusedAddressSessions)
 		return nil, tooManySessions, x.later(time.Second)
 	}
-	s, err := h.open(who, x.peer.address)
+	s, err := h.open(who, x.peer.address, x.agreeAck(m))
 	if err != nil {
 		h.counters.refuse(RefusedOverload)
 		h.log.sampled(&h.log.session, "no session for a handshake", err)

@@ -96,6 +96,8 @@ type poll struct {
 	superseded bool
 	expired    bool
 	reading    net.Conn // of a poll that gave up its request: it is woken by breaking this off
+	lost       bool     // the client did not get what it carried, which is queued again
+	end        uint64   // in what the session was sent: where its response ends
 }
 
 // waiting is a poll in its request.
@@ -197,8 +199,7 @@ func (x *exchange) respondToConnects(w http.ResponseWriter) {
 func (x *exchange) giveBack() {
 	for i := range x.waiting {
 		if w := &x.waiting[i]; len(w.events) > 0 {
-			x.h.counters.returned.Add(uint64(len(w.events)))
-			w.s.queue.Return(w.events)
+			w.s.failed(w.poll, w.events)
 		}
 	}
 }
@@ -234,7 +235,7 @@ func (p *waiting) look(ctx context.Context) (done bool) {
 	case err != nil:
 		p.outcome, p.farewell = over, s.h.farewell(s, err)
 	default:
-		p.events = s.h.form.deliverable(s.queue.Drain(nil))
+		p.events = s.takePoll(p.poll)
 		if len(p.events) == 0 && p.hold > 0 && !p.poll.expired {
 			return false
 		}

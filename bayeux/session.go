@@ -37,6 +37,7 @@ type session struct {
 	who        atomic.Pointer[broker.Principal] // of the handshake, or a newer one of the same holder
 	messages   broker.Tally                     // of what it sent lately
 	heard      atomic.Int64                     // when its last message came, on the handler's clock
+	ack        *ackState                        // nil: without the acknowledge extension; what it points to is guarded by mu
 	publishing sync.Mutex                       // one publish at a time, so that a repeated one meets an outcome and not an attempt
 
 	mu        sync.Mutex    // guards the rest
@@ -44,8 +45,17 @@ type session struct {
 	held      *heldConnect  // the connect a socket holds
 	connected bool          // a connect has been accepted: from now on they are held
 	greeted   *socket       // the socket on which one has been answered
+	connectID uint64        // a hash of the last connect's id; 0 for none
+	numbered  bool          // connects with different ids have come
+	patient   bool          // a connect that was ready to wait has come
 	over      bool          // it has ended: no endpoint may be added
 	expiry    *broker.Timer // of the credential; nil: it has none
+
+	sent     sentList // what the client has been sent and has not shown to have (receipt.go)
+	answered *poll    // whose response carried the last of it, if no connect came since
+	stale    bool     // what followed it went a way that is lost
+	asked    uint64   // up to where the socket's ping asks; 0: none is under way
+	replied  uint64   // up to where a connect reply followed on the socket
 }
 
 // heldConnect is a connect that waits on a socket for its time to pass.
@@ -53,13 +63,14 @@ type heldConnect struct {
 	sock  *socket
 	id    string
 	timer *broker.Timer
+	due   bool // with the acknowledge extension: answer with what there is; guarded by the session's mu
 }
 
 var anonymous broker.Principal
 
 // open makes a session, which has been counted for its address.
-func (h *Handler) open(who broker.Principal, from netip.Addr) (*session, error) {
-	s := &session{h: h, from: from}
+func (h *Handler) open(who broker.Principal, from netip.Addr, ack *ackState) (*session, error) {
+	s := &session{h: h, from: from, ack: ack}
 	s.who.Store(&anonymous)
 	if !who.Anonymous() {
 		own := who // most have none, and need no memory for it
@@ -126,6 +137,7 @@ func (s *session) bind(e endpoint) bool {
 	}
 	s.endpoint, s.held, s.greeted = e, nil, nil
 	e.attach(s)
+	s.replaced(old)
 	s.mu.Unlock()
 	if held != nil {
 		held.timer.Stop()
@@ -151,6 +163,9 @@ func (s *session) release(e endpoint) {
 	}
 	e.detach(s)
 	s.endpoint, s.greeted = nil, nil
+	if _, ok := e.(*socket); ok && s.ack == nil {
+		s.requeue()
+	}
 	if s.held != nil {
 		s.held.timer.Stop()
 		s.held = nil
@@ -159,13 +174,14 @@ func (s *session) release(e endpoint) {
 }
 
 // take drains what waits, for e: nothing if e is no longer the endpoint, so that each event goes one way.
-func (s *session) take(e endpoint, buf []broker.Delivery) []broker.Delivery {
+func (s *session) take(e endpoint, buf []broker.Delivery) ([]broker.Delivery, receipt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.endpoint != e {
-		return buf
+		return buf, receipt{}
 	}
-	return s.queue.DrainMax(buf, drainAtOnce)
+	ds := s.queue.DrainMax(buf, drainAtOnce)
+	return ds, s.record(ds[len(buf):])
 }
 
 // drainAtOnce is how many deliveries a socket takes at a time.
@@ -203,6 +219,7 @@ func (s *session) ended(_ *broker.Session, reason error) {
 		e.leave()
 	}
 	// A poll has been woken, and finds out for itself.
+	s.settle()
 	switch k := broker.KindOf(reason); {
 	case k == broker.SlowConsumer:
 		s.h.log.sampled(&s.h.log.session, "session ended", reason)

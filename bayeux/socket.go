@@ -25,6 +25,8 @@ type socket struct {
 
 	peer peer // owned by the read loop
 
+	ask atomic.Bool // Fill is to ask whether what was sent has arrived
+
 	heard atomic.Int64 // when anything came from the peer, on the handler's clock
 	spoke atomic.Int64 // when a message came
 
@@ -32,6 +34,10 @@ type socket struct {
 	sessions []*session // oldest first; copied when it changes
 	closing  bool       // a close frame was sent: no more events, no more messages
 	last     bool       // the last session has gone: close once the client has had its chance
+
+	receiptAt int64  // when to ask, on the handler's clock; 0: there is nothing to ask after, or an answer is due
+	asked     uint32 // number of the latest question
+	askedAt   int64  // when it was asked; 0: it has been answered
 }
 
 var (
@@ -64,6 +70,11 @@ func (s *socket) Fill(sc *outbox.Scratch) []byte {
 	if closing {
 		return nil // the events are for the next endpoint
 	}
+	if s.ask.Load() {
+		if b := s.question(sc, sessions); len(b) > 0 {
+			return b
+		}
+	}
 	for _, session := range sessions {
 		if b := s.events(sc, session); len(b) > 0 {
 			return b
@@ -74,11 +85,16 @@ func (s *socket) Fill(sc *outbox.Scratch) []byte {
 
 // events gives the frames of some of what waits for a session.
 func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
+	if from.ack != nil {
+		return s.batch(sc, from)
+	}
 	for {
-		sc.Deliveries = from.take(s, sc.Deliveries[:0])
+		var r receipt
+		sc.Deliveries, r = from.take(s, sc.Deliveries[:0])
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}
+		s.expect(r)
 		if b := s.frames(sc, sc.Deliveries); len(b) > 0 {
 			return b
 		}

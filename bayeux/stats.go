@@ -51,8 +51,10 @@ type Stats struct {
 	Duplicates uint64 // publishes that had been accepted before
 	Superseded uint64 // connects that gave way to a newer one, sockets that gave way to a newer endpoint
 	Lapsed     uint64 // sessions sent back to the handshake because what granted them something had ended
-	Returned   uint64 // events put back because a response could not be written
-	Refused    map[Refusal]uint64
+	Returned   uint64 // events queued again: a response could not be written, or the client had not shown that it has them
+
+	Assumed map[Assumption]uint64 // events taken for received that nobody had confirmed
+	Refused map[Refusal]uint64
 
 	Compressed       uint64 // events that were compressed: once each, however many sockets got them
 	CompressedInput  uint64 // bytes of them
@@ -71,6 +73,7 @@ type counters struct {
 	packed, packedInput, packedOutput atomic.Uint64
 
 	refused [refusals]atomic.Uint64
+	assumed [assumptions]atomic.Uint64
 }
 
 func (c *counters) refuse(r Refusal) { c.refused[r].Add(1) }
@@ -86,6 +89,10 @@ func (h *Handler) Stats() Stats {
 	s.Refused = make(map[Refusal]uint64, refusals)
 	for r := range refusals {
 		s.Refused[r] = c.refused[r].Load()
+	}
+	s.Assumed = make(map[Assumption]uint64, assumptions)
+	for a := range assumptions {
+		s.Assumed[a] = c.assumed[a].Load()
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()

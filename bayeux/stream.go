@@ -21,6 +21,10 @@ type stream struct {
 	mu      sync.Mutex    // guards the rest
 	timer   *broker.Timer // next comment
 	closing bool
+
+	// owned by check
+	aging   uint64 // in what the session was sent: up to where it was there at agingAt
+	agingAt int64
 }
 
 var (
@@ -30,7 +34,7 @@ var (
 
 // openStream makes nc, on which the head has been sent, the session's endpoint. It is nil, and nc closed, if it is too late for that.
 func (h *Handler) openStream(nc net.Conn, s *session, from netip.Addr) *stream {
-	st := &stream{h: h, s: s, from: from}
+	st := &stream{h: h, s: s, from: from, agingAt: h.now()}
 	st.conn = h.outbox.Attach(nc, st)
 	s.heard.Store(h.now())
 	h.mu.Lock()
@@ -110,6 +114,7 @@ func (st *stream) check() {
 		st.h.counters.refuse(RefusedSilent)
 		_ = st.conn.Close()
 	default:
+		st.age()
 		_ = st.conn.Write(streamComment) // a failed write is a failed read soon
 	}
 }
@@ -118,11 +123,19 @@ func (st *stream) check() {
 func (st *stream) Fill(sc *outbox.Scratch) []byte {
 	form := lineForm{st.h.form}
 	for {
-		sc.Deliveries = st.s.take(st, sc.Deliveries[:0])
+		var r receipt
+		sc.Deliveries, r = st.s.take(st, sc.Deliveries[:0])
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}
-		if b := sc.Join(form, sc.Deliveries, form.append); len(b) > 0 {
+		var b []byte
+		if st.h.keeps() {
+			b = form.appendNumbered(sc.Buf[:0], sc.Deliveries, r.from)
+			sc.Buf = b
+		} else {
+			b = sc.Join(form, sc.Deliveries, form.append)
+		}
+		if len(b) > 0 {
 			return b
 		}
 	}
@@ -143,10 +156,14 @@ type lineForm struct{ frames *eventForm }
 func (f lineForm) append(dst []byte, ds []broker.Delivery) []byte {
 	for _, d := range ds {
 		if frame, err := d.Message.Encoded(f.frames); err == nil {
-			dst = append(dst, "data: "...)
-			dst = append(dst, frame[headerLen(frame):]...) // compact JSON: it has no line ends
-			dst = append(dst, "\n\n"...)
+			dst = appendData(dst, frame)
 		}
 	}
 	return dst
+}
+
+func appendData(dst, frame []byte) []byte {
+	dst = append(dst, "data: "...)
+	dst = append(dst, frame[headerLen(frame):]...) // compact JSON: it has no line ends
+	return append(dst, "\n\n"...)
 }

@@ -186,18 +186,34 @@ func (s *Session) DrainMax(buf []Delivery, limit int) []Delivery {
 	return buf
 }
 
+// DrainWithin is DrainMax for deliveries of at most size bytes together, but for the first, which may be larger alone.
+func (s *Session) DrainWithin(buf []Delivery, limit, size int) []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for first := true; limit > 0 && s.queue.len() > 0; limit-- {
+		if size -= s.queue.first.Message.Size(); size < 0 && !first {
+			break
+		}
+		buf, first = append(buf, s.queue.pop()), false
+	}
+	return buf
+}
+
 // Return puts drained deliveries that could not be written back in front of the queue, in order, whatever the
 // queue's limits: they were counted once. On a session that has ended it does nothing.
-func (s *Session) Return(ds []Delivery) {
+func (s *Session) Return(ds []Delivery) { s.wake(s.Requeue(ds)) }
+
+// Requeue is Return without Wake, for a reader that holds a lock which Wake takes, and looks by itself afterwards. It
+// tells whether the queue was empty.
+func (s *Session) Requeue(ds []Delivery) (edge bool) {
 	s.mu.Lock()
-	edge := false
+	defer s.mu.Unlock()
 	if s.ended == nil && len(ds) > 0 {
 		edge = s.queue.len() == 0
 		s.queue.pushFront(ds)
 	}
 	s.arrive(edge)
-	s.mu.Unlock()
-	s.wake(edge)
+	return edge
 }
 
 // Receive returns the next deliveries in order, between 1 and max of them.

@@ -1,0 +1,312 @@
+package bayeux
+
+import (
+	"hash/maphash"
+	"strconv"
+	"time"
+
+	"waft/broker"
+	"waft/broker/outbox"
+)
+
+// What a client was sent stays with its session until the client has shown that it has it, and is queued again, in front and in
+// order, when the way it was sent is lost without that. That the kernel took it, or the peer's kernel acknowledged it, shows
+// nothing: a proxy in between may have been the peer. What does:
+//
+//   - on a socket, the answer to a ping that was sent behind it, and the connect that follows a connect reply sent behind it;
+//   - for a response, the next connect, unless it is the same again, or one that says that the last had failed;
+//   - on a stream, the Last-Event-ID with which a browser opens the next one (stream.go);
+//   - in a session with the acknowledge extension, the number in a connect and nothing else (ack.go).
+//
+// So nothing is lost that a client can miss without knowing, and what was under way when a connection died may come twice.
+// How much is kept has a bound; beyond it the oldest is taken for received, and counted.
+
+// Assumption names a reason for which events were taken for received that nobody had confirmed. It is a metric label.
+type Assumption uint8
+
+const (
+	AssumedBound Assumption = iota // more was unconfirmed than is kept
+	AssumedAge                     // it had been on a stream for long, on which nothing can be asked
+	assumptions
+)
+
+var assumptionNames = [assumptions]string{AssumedBound: "bound", AssumedAge: "age"}
+
+// String is the reason's metric label.
+func (a Assumption) String() string { return assumptionNames[a] }
+
+// receipt is what record says about the list.
+type receipt struct {
+	from  uint64 // number of the first that was added
+	began bool   // it was empty before
+	half  bool   // half of what may be kept is there, and nobody has been asked
+}
+
+// keeps tells whether anything is kept until it is confirmed.
+func (h *Handler) keeps() bool { return h.opts.MaxUnconfirmed > 0 }
+
+// record keeps what is about to be sent; mu is held.
+func (s *session) record(ds []broker.Delivery) (r receipt) {
+	if len(ds) == 0 || !s.h.keeps() {
+		return r
+	}
+	o := &s.h.opts
+	r.from, r.began = s.sent.next, s.sent.len() == 0
+	for _, d := range ds {
+		s.sent.push(d.Message)
+	}
+	assumed := 0
+	for s.ack == nil && s.sent.len() > 1 && (s.sent.len() > o.MaxUnconfirmed || s.sent.bytes > o.MaxUnconfirmedBytes) {
+		s.sent.pop()
+		assumed++
+	}
+	if assumed > 0 {
+		s.h.counters.assumed[AssumedBound].Add(uint64(assumed))
+	}
+	r.half = s.asked <= s.sent.first && (s.sent.len() >= o.MaxUnconfirmed/2 || s.sent.bytes >= o.MaxUnconfirmedBytes/2)
+	return r
+}
+
+// requeue puts what is unconfirmed back in front of the queue; mu is held. The endpoint, if there is one, gets it next.
+func (s *session) requeue() {
+	s.answered, s.stale, s.asked, s.replied = nil, false, 0, 0
+	if s.sent.len() == 0 {
+		return
+	}
+	ds := s.sent.popAll()
+	s.h.counters.returned.Add(uint64(len(ds)))
+	s.queue.Requeue(ds) // Wake would want mu
+	if s.endpoint != nil {
+		s.endpoint.wake()
+	}
+}
+
+// replaced is called when another endpoint is the session's, mu held: what went to the old one is lost, but for a
+// response, on which the client's next connect will have its say.
+func (s *session) replaced(old endpoint) {
+	s.asked, s.replied = 0, 0
+	switch old.(type) {
+	case *stream:
+		s.stale = s.answered != nil
+	case *socket:
+		s.answered = nil
+	}
+	if s.answered == nil && s.ack == nil {
+		s.requeue()
+	}
+}
+
+// heardConnect is what a connect tells about what was sent before it.
+func (x *exchange) heardConnect(s *session, m *message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ack != nil {
+		s.acknowledge(m)
+		return
+	}
+	failed := s.repeats(m) || s.patient && m.timeout == 0 && len(x.messages) == 1
+	if p := s.answered; p != nil {
+		s.answered = nil
+		if p.lost = failed; failed {
+			s.requeue()
+		} else {
+			s.sent.popTo(p.end)
+			if s.stale {
+				s.requeue()
+			}
+		}
+	}
+	if x.sock != nil && s.greeted == x.sock {
+		s.sent.popTo(s.replied)
+	}
+	s.patient = s.patient || m.timeout != 0
+}
+
+// Clients say in one of two ways that they got no answer to their last connect.
+//
+// Faye's sends the same message again, with its id. That can only be told of a client that numbers its connects: one
+// that gives all the same id, or none, is taken to have had its answer.
+//
+// CometD's asks for an answer at once, by a connect that is alone in its request. So does its first connect, and so does
+// every one of a client that never waits; hence it means a failure only of a client that was ready to wait before. Faye's
+// asks so whenever it has other messages to send along.
+
+// repeats tells whether m is the last connect again, and takes note of it; mu is held.
+func (s *session) repeats(m *message) bool {
+	var id uint64
+	if m.id != "" {
+		id = maphash.String(s.h.window.seed, m.id) | 1
+	}
+	same := id == s.connectID && id != 0
+	s.numbered = s.numbered || !same && id != 0 && s.connectID != 0
+	s.connectID = id
+	return same && s.numbered
+}
+
+// takePoll drains what a response may carry, and keeps it; mu is held.
+func (s *session) takePoll(p *poll) []broker.Delivery {
+	if !s.h.keeps() {
+		return s.h.form.deliverable(s.queue.Drain(nil))
+	}
+	n, bytes := s.room()
+	ds := s.h.form.deliverable(s.queue.DrainWithin(nil, n, bytes))
+	if len(ds) > 0 {
+		s.record(ds)
+		s.answered, p.end = p, s.sent.next
+	}
+	return ds
+}
+
+// room is how much may be sent in one answer; mu is held. With the acknowledge extension it is what may be unconfirmed yet;
+// without, what came before has been judged by the connect that is answered.
+func (s *session) room() (messages, bytes int) {
+	messages, bytes = s.h.opts.MaxUnconfirmed, s.h.opts.MaxUnconfirmedBytes
+	if s.ack == nil || s.sent.len() == 0 {
+		return messages, bytes
+	}
+	if bytes -= s.sent.bytes; bytes <= 0 {
+		return 0, 0
+	}
+	return messages - s.sent.len(), bytes
+}
+
+// failed is called when the response with events could not be written.
+func (s *session) failed(p *poll, events []broker.Delivery) {
+	s.mu.Lock()
+	switch {
+	case s.ack != nil && s.h.keeps(): // the next connect will tell
+		s.mu.Unlock()
+		return
+	case s.answered == p:
+		s.requeue()
+		s.mu.Unlock()
+		return
+	}
+	lost := p.lost
+	s.mu.Unlock()
+	if !lost { // else they are queued again already
+		s.h.counters.returned.Add(uint64(len(events)))
+		s.queue.Return(events)
+	}
+}
+
+// settle forgets what is unconfirmed: the session ends.
+func (s *session) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent.popTo(s.sent.next)
+	s.answered = nil
+}
+
+// replies notes that a connect reply is about to be sent on the socket: it comes after what has been taken so far.
+func (s *session) replies() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replied = s.sent.next
+}
+
+// expect has the socket ask, in a while or at once, whether the events that it is about to send have arrived. It is called
+// from Fill.
+func (s *socket) expect(r receipt) {
+	if r.half {
+		s.ask.Store(true) // Fill is called again
+	}
+	if r.began {
+		s.askLater()
+	}
+}
+
+// askLater sets the timer, unless an answer is due that will.
+func (s *socket) askLater() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.receiptAt != 0 || s.askedAt != 0 || s.closing || s.last {
+		return
+	}
+	s.receiptAt = s.h.now() + int64(s.h.opts.ReceiptDelay)
+	s.timer.Reset(s.h.opts.ReceiptDelay) // check does not mind coming early
+}
+
+// question gives a ping that asks after everything sent so far. Only Fill calls it: the connection is locked, so what
+// has been taken has been written, and what has not is not meant.
+func (s *socket) question(sc *outbox.Scratch, sessions []*session) []byte {
+	s.ask.Store(false)
+	s.mu.Lock()
+	if s.askedAt != 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	s.asked++
+	s.askedAt = max(s.h.now(), 1)
+	number := s.asked
+	s.mu.Unlock()
+	unconfirmed := false
+	for _, session := range sessions {
+		unconfirmed = session.askFor(s) || unconfirmed
+	}
+	if !unconfirmed {
+		s.mu.Lock()
+		s.askedAt = 0
+		s.mu.Unlock()
+		return nil
+	}
+	var digits [10]byte
+	payload := strconv.AppendUint(digits[:0], uint64(number), 10)
+	sc.Buf = append(appendHeader(sc.Buf[:0], opPing, len(payload)), payload...)
+	return sc.Buf
+}
+
+func (s *session) askFor(sock *socket) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endpoint != sock || s.ack != nil || s.sent.len() == 0 {
+		return false
+	}
+	s.asked = s.sent.next
+	return true
+}
+
+// answeredPing is called with the payload of a pong. Whoever makes one up harms nobody else.
+func (s *socket) answeredPing(payload string) {
+	s.mu.Lock()
+	if s.askedAt == 0 || payload != strconv.FormatUint(uint64(s.asked), 10) {
+		s.mu.Unlock()
+		return
+	}
+	s.askedAt = 0
+	sessions := s.sessions
+	s.mu.Unlock()
+	more, half := false, false
+	for _, session := range sessions {
+		left := session.received(s)
+		more = more || left > 0
+		half = half || left >= max(s.h.opts.MaxUnconfirmed/2, 1)
+	}
+	if more {
+		s.askLater()
+	}
+	if half {
+		s.ask.Store(true)
+		s.conn.Ready()
+	}
+}
+
+// received confirms what the socket's ping asked after, and tells how much is left.
+func (s *session) received(sock *socket) (left int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endpoint != sock || s.ack != nil {
+		return 0
+	}
+	s.sent.popTo(s.asked)
+	s.asked = 0
+	return s.sent.len()
+}
+
+// unanswered is how long the peer has left to answer the question, if it was asked one and has been silent since.
+func (s *socket) unanswered(askedAt int64) (left time.Duration, waiting bool) {
+	if askedAt == 0 || s.heard.Load() >= askedAt {
+		return 0, false
+	}
+	return s.h.opts.PongWait - time.Duration(s.h.now()-askedAt), true
+}
