@@ -9,8 +9,7 @@ import (
 // The conformance checklist for Bayeux servers, rows numbered as they were collected from the specification, from Faye's
 // and CometD's servers, and from watching eight real clients. A row is one observable behaviour on which some client depends.
 //
-// Not here, because what they are about is not part of the door yet: 96 and 97 (acknowledge extension). Clients of 47, 61 and 67
-// are driven here, real ones in interop.
+// Clients of 47, 61 and 67 are driven here, real ones in interop.
 type row struct {
 	number int
 	name   string
@@ -18,7 +17,7 @@ type row struct {
 }
 
 func TestChecklist(t *testing.T) {
-	for _, r := range slices.Concat(httpRows, callbackRows, handshakeRows, connectRows, socketRows, streamRows, publishRows, endRows, limitRows, expiryRows) {
+	for _, r := range slices.Concat(httpRows, callbackRows, handshakeRows, connectRows, socketRows, streamRows, publishRows, endRows, limitRows, expiryRows, ackRows) {
 		t.Run(fmt.Sprintf("%02d_%s", r.number, r.name), r.test)
 	}
 }

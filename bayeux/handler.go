@@ -68,7 +68,7 @@ type Options struct {
 	// 500, negative means none: then what was under way when a connection dies is lost, and there is no acknowledge
 	// extension. Beyond, the oldest is taken for received.
 	MaxUnconfirmed      int
-	MaxUnconfirmedBytes int           // bytes of them; 0 means 512 KiB. One message is kept in any case
+	MaxUnconfirmedBytes int           // bytes of them, which the last may exceed; 0 means 512 KiB
 	ReceiptDelay        time.Duration // how long after an event on a socket its arrival is asked for; 0 means 1 second
 
 	NoAck bool // CometD's acknowledge extension is not offered

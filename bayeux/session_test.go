@@ -280,6 +280,7 @@ func TestShutdown_cuts_off_streams_without_waiting(t *testing.T) {
 	defer wheel.Close()
 	s := newServer(t, func(_ *Options, b *broker.Options) { b.Wheel = wheel })
 	c := s.stream(s.connected())
+	eventually(t, func() bool { return s.h.Stats().Streams == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := s.h.Shutdown(ctx); !errors.Is(err, context.Canceled) {
