@@ -78,6 +78,9 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 	s.connected = true
 	if s.endpoint == x.sock {
 		s.greeted = x.sock
+		if now { // the reply comes after what has been taken so far
+			s.replied = s.sent.next
+		}
 	}
 	if !now {
 		s.held = c
@@ -91,7 +94,6 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 		x.replies.add(&r)
 	}
 	if now {
-		s.replies()
 		r := s.connectReply(m.id)
 		x.replies.add(&r)
 	}
@@ -108,11 +110,10 @@ func (s *session) connectExpired(c *heldConnect) {
 		return
 	}
 	if mine {
-		s.held = nil
+		s.held, s.replied = nil, s.sent.next
 	}
 	s.mu.Unlock()
 	if mine {
-		s.replies()
 		r := s.connectReply(c.id)
 		c.sock.send(&r)
 	}

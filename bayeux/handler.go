@@ -65,10 +65,10 @@ type Options struct {
 	HoldInHandler bool
 
 	// What a client was sent is kept until it has shown that it has it. MaxUnconfirmed is how many messages of a session, 0 means
-	// 500, negative means none: then what was under way when a connection dies is lost, and there is no acknowledge
+	// 1,000, negative means none: then what was under way when a connection dies is lost, and there is no acknowledge
 	// extension. Beyond, the oldest is taken for received.
 	MaxUnconfirmed      int
-	MaxUnconfirmedBytes int           // bytes of them, which the last may exceed; 0 means 512 KiB
+	MaxUnconfirmedBytes int           // bytes of them, which the last may exceed; 0 means 1 MiB
 	ReceiptDelay        time.Duration // how long after an event on a socket its arrival is asked for; 0 means 1 second
 
 	NoAck bool // CometD's acknowledge extension is not offered
@@ -148,8 +148,8 @@ func New(o Options) (*Handler, error) {
 	o.MaxBody = cmp.Or(o.MaxBody, 64<<10)
 	o.MaxBatch = cmp.Or(o.MaxBatch, 1000)
 	o.CompressFrom = cmp.Or(o.CompressFrom, 512)
-	o.MaxUnconfirmed = cmp.Or(o.MaxUnconfirmed, 500)
-	o.MaxUnconfirmedBytes = cmp.Or(o.MaxUnconfirmedBytes, 512<<10)
+	o.MaxUnconfirmed = cmp.Or(o.MaxUnconfirmed, 1000)
+	o.MaxUnconfirmedBytes = cmp.Or(o.MaxUnconfirmedBytes, 1<<20)
 	o.ReceiptDelay = cmp.Or(o.ReceiptDelay, time.Second)
 	o.Ping = cmp.Or(o.Ping, 25*time.Second)
 	o.PongWait = cmp.Or(o.PongWait, 10*time.Second)

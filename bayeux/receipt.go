@@ -198,13 +198,6 @@ func (s *session) settle() {
 	s.answered = nil
 }
 
-// replies notes that a connect reply is about to be sent on the socket: it comes after what has been taken so far.
-func (s *session) replies() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.replied = s.sent.next
-}
-
 // expect has the socket ask, in a while or at once, whether the events that it is about to send have arrived. It is called
 // from Fill.
 func (s *socket) expect(r receipt) {

@@ -14,7 +14,8 @@ var (
 	bayeuxPublished  = counter("waft_bayeux_published_total", "Messages published by clients.", "realm")
 	bayeuxDuplicates = counter("waft_bayeux_duplicates_total", "Client publishes that had been accepted before.", "realm")
 	bayeuxSuperseded = counter("waft_bayeux_superseded_total", "Connects that gave way to a newer one, and sockets that gave way to a newer connection.", "realm")
-	bayeuxReturned   = counter("waft_bayeux_returned_total", "Events queued again because a response could not be written.", "realm")
+	bayeuxReturned   = counter("waft_bayeux_returned_total", "Events queued again because their client had not shown that it has them.", "realm")
+	bayeuxAssumed    = counter("waft_bayeux_assumed_total", "Events taken for received that nobody had confirmed, by reason.", "realm", "reason")
 	bayeuxLapsed     = counter("waft_bayeux_lapsed_total", "Sessions sent back to the handshake because what granted them something had ended.", "realm")
 	bayeuxRefused    = counter("waft_bayeux_refused_total", "Requests, messages and sockets refused or broken off, by reason.", "realm", "reason")
 	bayeuxCompressed = counter("waft_bayeux_compressed_total", "Events compressed: once each, however many sockets got them.", "realm")
@@ -38,6 +39,9 @@ func collectBayeux(to chan<- prometheus.Metric, realm string, s bayeux.Stats) {
 	send(to, bayeuxDeflateIn, s.CompressedInput, realm)
 	send(to, bayeuxDeflateOut, s.CompressedOutput, realm)
 	send(to, bayeuxLapsed, s.Lapsed, realm)
+	for reason, n := range s.Assumed {
+		send(to, bayeuxAssumed, n, realm, reason.String())
+	}
 	for reason, n := range s.Refused {
 		send(to, bayeuxRefused, n, realm, reason.String())
 	}

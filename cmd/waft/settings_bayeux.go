@@ -22,13 +22,17 @@ type bayeuxSettings struct {
 	Interval    duration `toml:"interval"`     // what clients are told to wait between connects; default none
 	MaxInterval duration `toml:"max_interval"` // how long beyond interval a session lives without a sign of life; default 1m
 
-	MaxBody          int      `toml:"max_body"`          // bytes of a request, query or frame; default 65536
-	MaxBatch         int      `toml:"max_batch"`         // messages in a request or frame; default 1000
-	MaxMessages      int      `toml:"max_messages"`      // deliveries that may wait for a session; default 1000
-	MaxBytes         int      `toml:"max_bytes"`         // bytes of them; default 1048576
-	MaxSubscriptions int      `toml:"max_subscriptions"` // of one session; default 1000
-	Overflow         string   `toml:"overflow"`          // of a session for which more waits: "disconnect" (default) or "drop_oldest"
-	AllowedExt       []string `toml:"allowed_ext"`       // members of a message's ext that subscribers get; default ["binary"]
+	MaxBody          int      `toml:"max_body"`              // bytes of a request, query or frame; default 65536
+	MaxBatch         int      `toml:"max_batch"`             // messages in a request or frame; default 1000
+	MaxMessages      int      `toml:"max_messages"`          // deliveries that may wait for a session; default 1000
+	MaxBytes         int      `toml:"max_bytes"`             // bytes of them; default 1048576
+	MaxSubscriptions int      `toml:"max_subscriptions"`     // of one session; default 1000
+	Overflow         string   `toml:"overflow"`              // of a session for which more waits: "disconnect" (default) or "drop_oldest"
+	MaxUnconfirmed   *int     `toml:"max_unconfirmed"`       // messages kept until a client has shown that it has them; 0: none; default 1000
+	MaxUnconfBytes   int      `toml:"max_unconfirmed_bytes"` // bytes of them; default 1048576
+	ReceiptDelay     duration `toml:"receipt_delay"`         // how long after an event on a socket its arrival is asked for; default 1s
+	Ack              *bool    `toml:"ack"`                   // CometD's acknowledge extension; default true
+	AllowedExt       []string `toml:"allowed_ext"`           // members of a message's ext that subscribers get; default ["binary"]
 
 	Compression  bool `toml:"compression"`   // permessage-deflate for WebSocket clients that offer it; default false
 	CompressFrom int  `toml:"compress_from"` // bytes of the smallest event that is then compressed; default 512
@@ -62,6 +66,10 @@ func (b *bayeuxSettings) complete() {
 	fill(&b.MaxBytes, 1<<20)
 	fill(&b.MaxSubscriptions, 1000)
 	fill(&b.Overflow, "disconnect")
+	fill(&b.MaxUnconfirmed, new(1000))
+	fill(&b.MaxUnconfBytes, 1<<20)
+	fill(&b.ReceiptDelay, duration{time.Second})
+	fill(&b.Ack, new(true))
 	if b.AllowedExt == nil {
 		b.AllowedExt = []string{"binary"}
 	}
@@ -82,6 +90,7 @@ func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator,
 		Timeout: b.Timeout.Duration, Interval: b.Interval.Duration, MaxInterval: b.MaxInterval.Duration,
 		MaxBody: b.MaxBody, MaxBatch: b.MaxBatch,
 		MaxMessages: b.MaxMessages, MaxBytes: b.MaxBytes, MaxSubscriptions: b.MaxSubscriptions, Overflow: overflows[b.Overflow],
+		MaxUnconfirmed: orNone(*b.MaxUnconfirmed), MaxUnconfirmedBytes: b.MaxUnconfBytes, ReceiptDelay: b.ReceiptDelay.Duration, NoAck: !*b.Ack,
 		AllowedExt:  b.AllowedExt,
 		Compression: b.Compression, CompressFrom: b.CompressFrom,
 		Limits: b.limits(),
@@ -96,6 +105,14 @@ func (b *bayeuxSettings) limits() bayeux.Limits {
 		AddressHandshakes: b.AddressHandshakes, AddressMessages: b.AddressMessages,
 		SessionMessages: b.SessionMessages, BadTokens: b.BadTokens,
 	}
+}
+
+// orNone is how the handler's options write a limit of 0, where 0 means the default: below it.
+func orNone(limit int) int {
+	if limit == 0 {
+		return -1
+	}
+	return limit
 }
 
 // clientScript is the file as seen from anywhere.

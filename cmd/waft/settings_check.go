@@ -166,6 +166,10 @@ func (f *faults) negatives(path string, v reflect.Value) {
 		if v.Int() < 0 {
 			f.add("%s: must not be negative", path)
 		}
+	case reflect.Pointer: // where zero is not the default
+		if !v.IsNil() {
+			f.negatives(path, v.Elem())
+		}
 	case reflect.Struct:
 		for _, field := range reflect.VisibleFields(v.Type()) {
 			if key := tomlKey(field); key != "" {
