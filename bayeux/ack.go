@@ -126,6 +126,7 @@ func (x *exchange) connectBatch(s *session, c *heldConnect, hold time.Duration) 
 		older.timer.Stop()
 		s.h.counters.superseded.Add(1)
 		r := s.connectReply(older.id)
+		r.addTime(s.h, older.sync)
 		x.sock.send(&r)
 	}
 	s.mu.Lock()
@@ -149,6 +150,7 @@ func (s *socket) batch(sc *outbox.Scratch, from *session) []byte {
 	l := list{sc.Buf[:0]}
 	s.h.form.append(&l, ds)
 	r := from.connectReply(held.id)
+	r.addTime(s.h, held.sync)
 	l.add(&r)
 	frame := l.appendFrame(l.buf[len(l.buf):]) // behind the list, if there is room
 	sc.Buf = l.buf

@@ -66,7 +66,7 @@ func (s *session) farewellReply(id string, f farewell) reply {
 // connectSocket answers at once the first connect on a socket: a client that comes back over a new one cannot tell that it
 // is back before something arrives. A connect is never released early for events: they are sent as they come.
 func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
-	c := &heldConnect{sock: x.sock, id: keep(m.id)}
+	c := &heldConnect{sock: x.sock, id: keep(m.id), sync: x.h.timeAsked(m)}
 	if s.ack != nil {
 		x.connectBatch(s, c, hold)
 		return
@@ -91,10 +91,12 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 		older.timer.Stop()
 		s.h.counters.superseded.Add(1)
 		r := s.connectReply(older.id)
+		r.addTime(s.h, older.sync)
 		x.replies.add(&r)
 	}
 	if now {
 		r := s.connectReply(m.id)
+		r.addTime(s.h, c.sync)
 		x.replies.add(&r)
 	}
 }
@@ -115,6 +117,7 @@ func (s *session) connectExpired(c *heldConnect) {
 	s.mu.Unlock()
 	if mine {
 		r := s.connectReply(c.id)
+		r.addTime(s.h, c.sync)
 		c.sock.send(&r)
 	}
 }

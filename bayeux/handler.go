@@ -71,7 +71,8 @@ type Options struct {
 	MaxUnconfirmedBytes int           // bytes of them, which the last may exceed; 0 means 1 MiB
 	ReceiptDelay        time.Duration // how long after an event on a socket its arrival is asked for; 0 means 1 second
 
-	NoAck bool // CometD's acknowledge extension is not offered
+	NoAck      bool // CometD's acknowledge extension is not offered
+	NoTimesync bool // nobody is told the server's time by CometD's timesync extension
 
 	Ping          time.Duration // silence after which a socket is pinged, and the pace of a stream's comments; 0 means 25 seconds
 	PongWait      time.Duration // how long it then has to answer; 0 means 10 seconds

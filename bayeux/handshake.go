@@ -37,6 +37,7 @@ func (h *Handler) types() string {
 // handshake makes a session. Bayeux: /meta/handshake.
 func (x *exchange) handshake(m *message) {
 	r := reply{id: m.id, channel: jsonHandshake, types: x.h.types()}
+	asked := x.h.timeAsked(m)
 	s, f, advice := x.greet(m)
 	if s != nil {
 		r.clientID, r.successful = s.id, true
@@ -45,6 +46,7 @@ func (x *exchange) handshake(m *message) {
 		}
 	}
 	r.fault, r.advice = f, advice
+	r.addTime(x.h, asked)
 	x.replies.add(&r)
 }
 

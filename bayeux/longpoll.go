@@ -105,6 +105,7 @@ type waiting struct {
 	s    *session
 	poll *poll // nil: it is answered without waiting, and without events
 	id   string
+	sync *timesync // nil: it did not ask for the time
 	hold time.Duration
 
 	events   []broker.Delivery // what it is answered with
@@ -163,7 +164,7 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration) {
 	}
 	if hold == 0 && s.hasStream() {
 		// Faye's client opens its stream while its first connects are under way, and does not want it closed by them.
-		x.waiting = append(x.waiting, waiting{s: s, id: keep(m.id)})
+		x.waiting = append(x.waiting, waiting{s: s, id: keep(m.id), sync: x.h.timeAsked(m)})
 		return
 	}
 	p := &poll{s: s, signal: make(chan struct{}, 1)}
@@ -172,7 +173,7 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration) {
 		x.noConnect(m, unknownClient(m.clientID), x.again())
 		return
 	}
-	x.waiting = append(x.waiting, waiting{s: s, poll: p, id: keep(m.id), hold: hold})
+	x.waiting = append(x.waiting, waiting{s: s, poll: p, id: keep(m.id), sync: x.h.timeAsked(m), hold: hold})
 }
 
 // respondToConnects waits for the connects of the request and sends its one response. Until there is something to
@@ -267,6 +268,7 @@ func (p *waiting) answer(events, connects *list) {
 	case aborted:
 		return
 	}
+	r.addTime(s.h, p.sync)
 	connects.add(&r)
 }
 

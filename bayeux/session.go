@@ -62,6 +62,7 @@ type session struct {
 type heldConnect struct {
 	sock  *socket
 	id    string
+	sync  *timesync // nil: it did not ask for the time
 	timer *broker.Timer
 	due   bool // with the acknowledge extension: answer with what there is; guarded by the session's mu
 }

@@ -146,6 +146,7 @@ func (s *socket) surplus() *session {
 func (s *socket) replaced(session *session, held *heldConnect) {
 	if held != nil {
 		r := session.connectReply(held.id)
+		r.addTime(s.h, held.sync)
 		s.send(&r)
 	}
 	s.leave(0, websocket.CloseNormalClosure)

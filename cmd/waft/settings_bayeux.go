@@ -32,6 +32,7 @@ type bayeuxSettings struct {
 	MaxUnconfBytes   int      `toml:"max_unconfirmed_bytes"` // bytes of them; default 1048576
 	ReceiptDelay     duration `toml:"receipt_delay"`         // how long after an event on a socket its arrival is asked for; default 1s
 	Ack              *bool    `toml:"ack"`                   // CometD's acknowledge extension; default true
+	Timesync         *bool    `toml:"timesync"`              // CometD's timesync extension; default true
 	AllowedExt       []string `toml:"allowed_ext"`           // members of a message's ext that subscribers get; default ["binary"]
 
 	Compression  bool `toml:"compression"`   // permessage-deflate for WebSocket clients that offer it; default false
@@ -70,6 +71,7 @@ func (b *bayeuxSettings) complete() {
 	fill(&b.MaxUnconfBytes, 1<<20)
 	fill(&b.ReceiptDelay, duration{time.Second})
 	fill(&b.Ack, new(true))
+	fill(&b.Timesync, new(true))
 	if b.AllowedExt == nil {
 		b.AllowedExt = []string{"binary"}
 	}
@@ -90,7 +92,7 @@ func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator,
 		Timeout: b.Timeout.Duration, Interval: b.Interval.Duration, MaxInterval: b.MaxInterval.Duration,
 		MaxBody: b.MaxBody, MaxBatch: b.MaxBatch,
 		MaxMessages: b.MaxMessages, MaxBytes: b.MaxBytes, MaxSubscriptions: b.MaxSubscriptions, Overflow: overflows[b.Overflow],
-		MaxUnconfirmed: orNone(*b.MaxUnconfirmed), MaxUnconfirmedBytes: b.MaxUnconfBytes, ReceiptDelay: b.ReceiptDelay.Duration, NoAck: !*b.Ack,
+		MaxUnconfirmed: orNone(*b.MaxUnconfirmed), MaxUnconfirmedBytes: b.MaxUnconfBytes, ReceiptDelay: b.ReceiptDelay.Duration, NoAck: !*b.Ack, NoTimesync: !*b.Timesync,
 		AllowedExt:  b.AllowedExt,
 		Compression: b.Compression, CompressFrom: b.CompressFrom,
 		Limits: b.limits(),
