@@ -23,6 +23,9 @@ func (x *exchange) connect(m *message) {
 		x.noConnect(m, typesNotSupported(m.connType), x.h.advice.later())
 		return
 	}
+	if x.inactive(s, m) {
+		return
+	}
 	x.renewal(m, s)
 	x.heardConnect(s, m)
 	if m.connType == "eventsource" && x.sock == nil {

@@ -91,6 +91,9 @@ func (x *exchange) session(m *message) (*session, fault) {
 	}
 	s.queue.Touch()
 	s.heard.Store(x.h.now())
+	if m.channel != "/meta/connect" {
+		s.acts()
+	}
 	if s.overRate(m) {
 		return nil, tooManyMessages
 	}

@@ -46,6 +46,9 @@ type Options struct {
 	Interval    time.Duration // what clients are told to wait between connects
 	MaxInterval time.Duration // how long beyond Interval a session lives without a sign of life; 0 means 60 seconds
 
+	// MaxInactivity ends a session whose client has sent nothing but connects for so long; 0 means never.
+	MaxInactivity time.Duration
+
 	MaxBody          int             // bytes of one request, query or frame; 0 means 64 KiB
 	MaxBatch         int             // messages in one request or frame; 0 means 1,000
 	MaxMessages      int             // deliveries that may wait for a session; 0: the broker's default
@@ -124,7 +127,7 @@ func New(o Options) (*Handler, error) {
 	if o.Broker == nil {
 		return nil, broker.Errorf(broker.Invalid, "a Bayeux handler needs a Broker")
 	}
-	for _, d := range []time.Duration{o.Timeout, o.Interval, o.MaxInterval, o.Ping, o.PongWait, o.HandshakeIdle, o.DedupWindow, o.ReceiptDelay} {
+	for _, d := range []time.Duration{o.Timeout, o.Interval, o.MaxInterval, o.Ping, o.PongWait, o.HandshakeIdle, o.DedupWindow, o.ReceiptDelay, o.MaxInactivity} {
 		if d < 0 {
 			return nil, broker.Errorf(broker.Invalid, "a Bayeux handler's times must not be negative: %v", d)
 		}

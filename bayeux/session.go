@@ -37,6 +37,7 @@ type session struct {
 	who        atomic.Pointer[broker.Principal] // of the handshake, or a newer one of the same holder
 	messages   broker.Tally                     // of what it sent lately
 	heard      atomic.Int64                     // when its last message came, on the handler's clock
+	acted      atomic.Int64                     // when its last came that was no connect
 	ack        *ackState                        // nil: without the acknowledge extension; what it points to is guarded by mu
 	publishing sync.Mutex                       // one publish at a time, so that a repeated one meets an outcome and not an attempt
 
@@ -91,6 +92,7 @@ func (h *Handler) open(who broker.Principal, from netip.Addr, ack *ackState) (*s
 		return nil, err
 	}
 	s.id, s.queue = queue.ID(), queue
+	s.acts()
 	s.armExpiry()
 	h.mu.Lock()
 	defer h.mu.Unlock()

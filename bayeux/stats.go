@@ -24,13 +24,14 @@ const (
 	RefusedAddressHandshakes  // a handshake of an address that makes too many
 	RefusedAddressMessages    // a message, or a whole request, of an address that sends too many
 	RefusedSessionMessages    // a message of a session that sends too many
+	RefusedInactive           // a session whose client sent nothing but connects for long
 	refusals
 )
 
 var refusalNames = [refusals]string{
 	RefusedOrigin: "origin", RefusedMalformed: "malformed", RefusedTooLarge: "too_large", RefusedCredential: "credential",
 	RefusedClient: "unknown_client", RefusedOverload: "overload", RefusedDraining: "draining", RefusedSilent: "silent_socket",
-	RefusedIdle: "idle_socket", RefusedUnread: "unread_replies",
+	RefusedIdle: "idle_socket", RefusedUnread: "unread_replies", RefusedInactive: "inactive",
 	RefusedExpired: "credential_expired", RefusedUnlooked: "credential_damped",
 	RefusedAddressConnections: "address_connections", RefusedAddressSessions: "address_sessions",
 	RefusedAddressHandshakes: "address_handshakes", RefusedAddressMessages: "address_messages",

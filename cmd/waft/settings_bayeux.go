@@ -22,6 +22,8 @@ type bayeuxSettings struct {
 	Interval    duration `toml:"interval"`     // what clients are told to wait between connects; default none
 	MaxInterval duration `toml:"max_interval"` // how long beyond interval a session lives without a sign of life; default 1m
 
+	MaxInactivity duration `toml:"max_inactivity"` // how long a client may send nothing but connects; default for ever
+
 	MaxBody          int      `toml:"max_body"`              // bytes of a request, query or frame; default 65536
 	MaxBatch         int      `toml:"max_batch"`             // messages in a request or frame; default 1000
 	MaxMessages      int      `toml:"max_messages"`          // deliveries that may wait for a session; default 1000
@@ -89,7 +91,7 @@ func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator,
 	return bayeux.Options{
 		Broker: to, Authenticator: tokens, Outbox: x, Logger: logger,
 		Origins: b.Origins, AllowHeaders: b.AllowHeaders, NoJSONP: !*b.JSONP, ClientScript: b.clientScript(dir),
-		Timeout: b.Timeout.Duration, Interval: b.Interval.Duration, MaxInterval: b.MaxInterval.Duration,
+		Timeout: b.Timeout.Duration, Interval: b.Interval.Duration, MaxInterval: b.MaxInterval.Duration, MaxInactivity: b.MaxInactivity.Duration,
 		MaxBody: b.MaxBody, MaxBatch: b.MaxBatch,
 		MaxMessages: b.MaxMessages, MaxBytes: b.MaxBytes, MaxSubscriptions: b.MaxSubscriptions, Overflow: overflows[b.Overflow],
 		MaxUnconfirmed: orNone(*b.MaxUnconfirmed), MaxUnconfirmedBytes: b.MaxUnconfBytes, ReceiptDelay: b.ReceiptDelay.Duration, NoAck: !*b.Ack, NoTimesync: !*b.Timesync,
