@@ -72,7 +72,7 @@ var endpoints = map[string]func(s *server, handshake, subscribe string) (id stri
 		return id, func() gjson.Result {
 			m := (<-answer)[0]
 			if !m.Get("successful").Exists() {
-				answer = s.poll(connect(id, `"c1"`))
+				answer = s.poll(connect(id, `"c2"`))
 			}
 			return m
 		}

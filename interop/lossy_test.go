@@ -111,6 +111,16 @@ func inOrder(t *testing.T, numbers []string) (repeats int) {
 	return repeats
 }
 
+// firsts is without what came before.
+func firsts(messages []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(messages), func(m string) bool {
+		again := seen[m]
+		seen[m] = true
+		return again
+	})
+}
+
 // impatient starts waft again with times so short that a lost connection is
 // found out about within the test.
 func (w *waft) impatient(t *testing.T) {
