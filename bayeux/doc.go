@@ -24,8 +24,10 @@
 //   - A handshake is alone: what comes with it is ignored.
 //   - Errors keep to the grammar that Faye's client parses: its table, and a few codes for limits.
 //   - Messages of a session and id that are sent again within a minute are acknowledged again and published once.
-//   - Each event goes to one endpoint. A client that hangs up a poll loses nothing, unless the response was already given to
-//     the kernel: without an acknowledge extension, delivery beyond that is at most once.
+//   - Each event goes to one endpoint, and stays with the session until the client has shown that it has it: by the next connect, a
+//     pong, Last-Event-ID, or the number in CometD's acknowledge extension (receipt.go says which proves what). If the endpoint is lost
+//     without that, it goes to the next one, in front and in order. So what was under way may come twice; with the
+//     extension, and to Faye by poll, it comes once. What is kept has a bound; beyond it the oldest is taken for received, and counted.
 //   - A session ends when nothing was heard of it for Interval and MaxInterval; held connects, open sockets and streams keep
 //     it. A socket that answers no ping is closed, and so is a stream whose client sends no message for long.
 //   - A session lasts as long as its credential, and no longer than any that one of its subscriptions needed. Then its connect is
@@ -51,14 +53,16 @@
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages, exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go, publish.go, disconnect.go. The session and its endpoints: session.go,
 // longpoll.go, hold.go (polls that wait), handback.go and again.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
-// reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves), response.go
-// (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about a socket). What goes out: reply.go,
-// advice.go, errors.go, event.go, deflate.go (its compressed form), frame.go, ext.go. Who is let in: credential.go, expiry.go (how
-// long), damper.go (bad tokens), origin.go (CORS, and what goes without), address.go (what each has open and did), limit.go. Besides:
+// reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves),
+// lastevent.go (its ids), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about
+// a socket). What has arrived: receipt.go (what proves it), sent.go (what is unconfirmed), ack.go (CometD's acknowledge extension). What
+// goes out: reply.go, timesync.go, advice.go, errors.go, event.go, deflate.go (its compressed form), frame.go, ext.go. Who is
+// let in: credential.go, expiry.go (how long), activity.go (who only connects), damper.go (bad tokens), origin.go (CORS, and
+// what goes without), address.go (what each has open and did), limit.go. Besides:
 // script.go the client for pages, dedup.go repeated publishes, storm.go clients that cannot keep a session, shutdown.go
 // taking leave, stats.go, log.go.
 //
-// Not here: the acknowledge and replay extensions; Last-Event-ID, which no Bayeux client reads; service channels have no
+// Not here: the replay and timestamp extensions; receipts for the replies to publishes, which Faye's client asks for again; service channels have no
 // server behind them; version numbers are not compared, as no server does. Of permessage-deflate: context takeover, other
 // windows than 32 KB; and gorilla does not mind the compression bit on control and later frames, where it means nothing.
 package bayeux

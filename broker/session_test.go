@@ -510,3 +510,29 @@ func TestSession_subscribing_while_others_publish_and_leave(t *testing.T) {
 		t.Errorf("%d receivers when all had left", r.Receivers)
 	}
 }
+
+func TestSession_drains_within_a_size(t *testing.T) {
+	b := brokertest.New(t, broker.Options{})
+	s := brokertest.Open(t, b, broker.SessionOptions{})
+	brokertest.Subscribe(t, s, "/a")
+	for range 5 {
+		brokertest.Publish(t, b, "/a", `"x"`)
+	}
+	all := s.Drain(nil)
+	size := all[0].Message.Size()
+	s.Return(all)
+	for _, c := range []struct{ limit, size, want int }{
+		{0, 1 << 20, 0}, {-1, 1 << 20, 0}, {2, 1 << 20, 2}, {9, 2 * size, 2}, {9, 2*size - 1, 1}, {9, 0, 1}, {9, 1 << 20, 5},
+	} {
+		got := s.DrainWithin(nil, c.limit, c.size)
+		if len(got) != c.want {
+			t.Errorf("within %d and %d bytes: got %d, want %d", c.limit, c.size, len(got), c.want)
+		}
+		if edge := s.Requeue(got); edge != (len(got) == 5) {
+			t.Errorf("Requeue of %d: edge %v", len(got), edge)
+		}
+	}
+	if got := s.Drain(nil); !slices.EqualFunc(got, all, func(a, b broker.Delivery) bool { return a.Message == b.Message }) {
+		t.Error("the order has changed")
+	}
+}
