@@ -1,8 +1,8 @@
 package bayeux
 
 import (
-	"hash/maphash"
 	"strconv"
+	"strings"
 	"time"
 
 	"waft/broker"
@@ -124,8 +124,8 @@ func (x *exchange) heardConnect(s *session, m *message) {
 
 // Clients say in one of two ways that they got no answer to their last connect.
 //
-// Faye's sends the same message again, with its id. That can only be told of a client that numbers its connects: one
-// that gives all the same id, or none, is taken to have had its answer.
+// Faye's sends the same message again, with its id. It counts its messages, to the base 36; so this is only told of a client whose
+// ids rise. One that gives all connects the same id, or none, is taken to have had its answer.
 //
 // CometD's asks for an answer at once, by a connect that is alone in its request. So does its first connect, and so does
 // every one of a client that never waits; hence it means a failure only of a client that was ready to wait before. Faye's
@@ -133,14 +133,13 @@ func (x *exchange) heardConnect(s *session, m *message) {
 
 // repeats tells whether m is the last connect again, and takes note of it; mu is held.
 func (s *session) repeats(m *message) bool {
-	var id uint64
-	if m.id != "" {
-		id = maphash.String(s.h.window.seed, m.id) | 1
+	n, _ := strconv.ParseUint(strings.Trim(m.id, `"`), 36, 64) // 0 for what is no number, or none
+	if n != 0 && n == s.connectID {
+		return s.numbered
 	}
-	same := id == s.connectID && id != 0
-	s.numbered = s.numbered || !same && id != 0 && s.connectID != 0
-	s.connectID = id
-	return same && s.numbered
+	s.numbered = 0 < s.connectID && s.connectID < n
+	s.connectID = n
+	return false
 }
 
 // takePoll drains what a response may carry, and keeps it; mu is held.

@@ -256,6 +256,8 @@ func TestReceipt_of_polls(t *testing.T) {
 		{"a client that never waits", []func(string) string{atOnce("a"), atOnce("b"), atOnce("c")}, false},
 		{"a client without ids", []func(string) string{numbered(""), numbered(""), numbered("")}, false},
 		{"a client that gives all the same id", []func(string) string{numbered("x"), numbered("x"), numbered("x")}, false},
+		{"a client that gives one id to the first and another to the rest", []func(string) string{numbered("b"), numbered("a"), numbered("a")}, false},
+		{"ids that are no numbers", []func(string) string{numbered("a-"), numbered("b-"), numbered("b-")}, false},
 		{"by a number instead of a string", []func(string) string{numbered("a"), numbered("b"), func(id string) string { return connect(id, "2") }}, false},
 		{"by JSONP", []func(string) string{numbered("a"), numbered("b"), func(id string) string {
 			return msg("/meta/connect", id, `"b"`, `"connectionType":"callback-polling"`)
@@ -311,10 +313,10 @@ func TestReceipt_a_poll_that_is_lost_again_and_again(t *testing.T) {
 		s.event("/a", "1")
 		heldFor(t, 0, func() {
 			for range 5 {
-				equal(t, "events", strings.Join(s.post(connect(id, `"1"`)).events(), ","), "1")
+				equal(t, "events", strings.Join(s.post(connect(id, `"c1"`)).events(), ","), "1")
 			}
 		})
-		heldFor(t, holdTime, func() { equal(t, "events", len(s.post(connect(id, `"2"`)).events()), 0) })
+		heldFor(t, holdTime, func() { equal(t, "events", len(s.post(connect(id, `"c2"`)).events()), 0) })
 		equal(t, "kept", s.kept(id), 0)
 	})
 }

@@ -46,8 +46,8 @@ type session struct {
 	held      *heldConnect  // the connect a socket holds
 	connected bool          // a connect has been accepted: from now on they are held
 	greeted   *socket       // the socket on which one has been answered
-	connectID uint64        // a hash of the last connect's id; 0 for none
-	numbered  bool          // connects with different ids have come
+	connectID uint64        // the id of the last connect as a number; 0 for none
+	numbered  bool          // and it was higher than the one before
 	patient   bool          // a connect that was ready to wait has come
 	over      bool          // it has ended: no endpoint may be added
 	expiry    *broker.Timer // of the credential; nil: it has none
