@@ -14,7 +14,7 @@ import (
 func TestAnnounce_the_owner_does_not_wait_for_the_fan_out(t *testing.T) {
 	dialogue(t, func(o *setup) { o.service.Workers, o.service.Link.MaxOutbound = 1, 2<<10 }, func(w *world) {
 		w.creates(alice, "/a")
-		const all = 200
+		const all = 1000 // they contend some hundred times; once he wins
 		for i := range all {
 			jid := fmt.Sprintf("user%d@localhost", i)
 			w.subscribed(jid+"/x", "/a", jid)
