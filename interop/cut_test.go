@@ -21,7 +21,6 @@ func TestCut(t *testing.T) {
 	const channel = "/open/cut/stream"
 	w := startWaft(t)
 	r := startRelay(t, strings.TrimPrefix(w.url, "http://"))
-	fleet := present(t, w)
 	clients := make([]*driver, len(fleet))
 	for i, c := range fleet {
 		clients[i] = c.start(t, "http://"+r.addr).subscribe(t, channel)

@@ -15,7 +15,7 @@ import (
 
 // Every Bayeux client does, over every transport it has, what a client does in its life; and nothing of it is left.
 func TestLife(t *testing.T) {
-	for _, c := range present(t, startWaft(t)) {
+	for _, c := range fleet {
 		t.Run(c.name(), func(t *testing.T) {
 			t.Parallel()
 			w := startWaft(t)

@@ -78,7 +78,7 @@ var (
 func newAudience(t *testing.T, w *waft) *audience {
 	t.Helper()
 	a := &audience{w: w}
-	for _, c := range present(t, w) {
+	for _, c := range fleet {
 		a.bayeux = append(a.bayeux, c.start(t, w.url))
 	}
 	for _, l := range w.links {
