@@ -10,7 +10,8 @@
 //
 // A token is a JWT in compact form, signed with one of its realm's keys. Promised:
 //
-//   - The algorithm is the key's. A token that names another one is refused, "none" among them.
+//   - The algorithm is the key's. A token that names another one is refused, "none" among them. A secret is never taken
+//     for a public key nor the other way round: they are fields of their own, and neither passes for the other's check.
 //   - iss is the realm, so a token means nothing in another realm, even where two realms share a key.
 //   - exp is required, and lies at most VerifierOptions.MaxLifetime ahead. exp and nbf are given Leeway.
 //   - aud, where there is one, names the realm (RFC 7519 §4.1.3); crit is refused (RFC 7515 §4.1.11).
@@ -41,8 +42,8 @@
 //
 // # Files
 //
-//	secret.go    keys as people write them: base64 in every spelling; new ones
-//	key.go       a key; the table of algorithms      hmac.go   HS256, HS384, HS512
+//	secret.go    keys as people write them: base64 in every spelling; new ones; pem.go: those of a pair
+//	key.go       a key; the table of algorithms      hmac.go   HS256, HS384, HS512; asymmetric.go the others
 //	verifier.go  token → principal, in these steps:  compact.go, object.go, claims.go, judge.go
 //	mint.go      key and claims → token              mintfor.go  for somebody who asks
 //	rights.go    lists of rights; narrowing          meet.go   what two patterns share
@@ -51,6 +52,6 @@
 //
 // # Deliberately not here
 //
-// Asymmetric algorithms and JWKS: an algorithm is a row in the table of key.go and a file beside hmac.go.
+// JWKS. RS384 and its like: an algorithm is a row in the table of key.go.
 // Revocation: tokens are short-lived or their key is taken out. Affiliations of XEP-0060: a further filter in xmpp.
 package auth

@@ -2,7 +2,12 @@ package auth
 
 import (
 	"cmp"
+	"crypto"
+	"crypto/elliptic"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -11,10 +16,12 @@ import (
 
 // Key verifies a realm's tokens. A realm may have several, so that one can take over from another.
 type Key struct {
-	ID        string         // a token's kid names it; "" if nothing needs to
-	Algorithm string         // HS256, HS384 or HS512; "" means HS256. The only one its tokens may use
-	Secret    []byte         `json:"-"` // at least MinSecret bytes; see ParseSecret
-	Grants    []broker.Grant // the most that its tokens may do; nil means Everything
+	ID        string           // a token's kid names it; "" if nothing needs to
+	Algorithm string           // a name of Algorithms; "" means HS256. The only one its tokens may use
+	Secret    []byte           `json:"-"` // of HS…: at least MinSecret bytes; see ParseSecret
+	Public    crypto.PublicKey // of the others; see ParsePublicKey. nil: that of Private
+	Private   crypto.Signer    `json:"-"` // of the others, to mint; see ParsePrivateKey. nil: the key only verifies
+	Grants    []broker.Grant   // the most that its tokens may do; nil means Everything
 }
 
 // String names the key. It shows no secret, so that a key may end up in a log.
@@ -31,9 +38,9 @@ const defaultAlgorithm = "HS256"
 // algorithm is how one alg of RFC 7518 signs and verifies.
 type algorithm struct {
 	method    jwt.SigningMethod
-	check     func(Key) error // is the key's material fit for it?
-	verifying func(Key) any   // what method.Verify takes
-	signing   func(Key) any   // what method.Sign takes
+	check     func(*Key) error // is the key's material fit for it? It may fill in what follows from the rest
+	verifying func(Key) any    // what method.Verify takes
+	signing   func(Key) any    // what method.Sign takes
 }
 
 // algorithms are those a key may have. "none" is not one of them.
@@ -41,7 +48,15 @@ var algorithms = map[string]algorithm{
 	"HS256": symmetric(jwt.SigningMethodHS256),
 	"HS384": symmetric(jwt.SigningMethodHS384),
 	"HS512": symmetric(jwt.SigningMethodHS512),
+	"RS256": asymmetric(jwt.SigningMethodRS256, fitsRSA),
+	"PS256": asymmetric(ps256, fitsRSA),
+	"ES256": asymmetric(jwt.SigningMethodES256, fitsCurve(elliptic.P256())),
+	"ES384": asymmetric(jwt.SigningMethodES384, fitsCurve(elliptic.P384())),
+	"EdDSA": asymmetric(jwt.SigningMethodEdDSA, fitsEd25519),
 }
+
+// Algorithms are the names of those a key may have.
+func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
 // prepared is a key ready for use: checked, with what its defaults stand for.
 type prepared struct {
@@ -53,10 +68,10 @@ func prepare(k Key) (prepared, error) {
 	k.Algorithm = cmp.Or(k.Algorithm, defaultAlgorithm)
 	a, ok := algorithms[k.Algorithm]
 	if !ok {
-		return prepared{}, broker.Errorf(broker.Invalid, "key %s: the algorithm %s is none of HS256, HS384 and HS512",
-			broker.Quote(k.ID), broker.Quote(k.Algorithm))
+		return prepared{}, broker.Errorf(broker.Invalid, "key %s: the algorithm %s is none of %s",
+			broker.Quote(k.ID), broker.Quote(k.Algorithm), strings.Join(Algorithms(), ", "))
 	}
-	if err := a.check(k); err != nil {
+	if err := a.check(&k); err != nil {
 		return prepared{}, broker.Errorf(broker.Invalid, "key %s: %w", broker.Quote(k.ID), err)
 	}
 	if k.Grants == nil {
@@ -67,3 +82,6 @@ func prepare(k Key) (prepared, error) {
 	}
 	return prepared{Key: k, algorithm: a}, nil
 }
+
+// signs tells whether the key can mint.
+func (k prepared) signs() bool { return len(k.Secret) > 0 || k.Private != nil }

@@ -35,6 +35,9 @@ func Mint(key Key, realm string, c Claims) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if !k.signs() {
+		return "", broker.Errorf(broker.Invalid, "%v has no private key, so it verifies tokens and cannot sign them", k)
+	}
 	t := jwt.NewWithClaims(k.method, payload)
 	if k.ID != "" {
 		t.Header["kid"] = k.ID

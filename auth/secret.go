@@ -97,6 +97,10 @@ func checkSecret(secret []byte) error {
 	if len(secret) < MinSecret {
 		return broker.Errorf(broker.Invalid, "the key has %d bytes; it needs %d or more", len(secret), MinSecret)
 	}
+	if looksPublic(secret) {
+		return broker.Errorf(broker.Invalid, "the secret is a public key or a certificate, which everybody may have; "+
+			"it belongs in public_key, with the alg of its kind")
+	}
 	return nil
 }
 

@@ -62,6 +62,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		if v.named(k.ID) != nil {
 			return nil, broker.Errorf(broker.Invalid, "two keys of realm %q have the id %s", o.Realm, broker.Quote(k.ID))
 		}
+		p.Private = nil // it is not needed to verify, so it is not kept in memory
 		v.keys = append(v.keys, p)
 	}
 	return v, nil

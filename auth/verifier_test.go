@@ -202,7 +202,7 @@ func TestNewVerifier_refuses(t *testing.T) {
 		{auth.VerifierOptions{Realm: "r", Keys: []auth.Key{mainKey, mainKey}}, `two keys of realm "r" have the id "main"`},
 		{
 			auth.VerifierOptions{Realm: "r", Keys: []auth.Key{{ID: "k", Algorithm: "none", Secret: mainSecret}}},
-			`key "k": the algorithm "none" is none of HS256, HS384 and HS512`,
+			`key "k": the algorithm "none" is none of ES256, ES384, EdDSA, HS256, HS384, HS512, PS256, RS256`,
 		},
 		{auth.VerifierOptions{Realm: "r", Keys: []auth.Key{{ID: "k", Secret: mainSecret[:15]}}}, `key "k": the key has 15 bytes; it needs 16 or more`},
 		{

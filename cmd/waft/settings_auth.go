@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"waft/auth"
@@ -23,8 +24,9 @@ type rightsSettings struct {
 // keySettings is one key of a realm. Without patterns its tokens may do everything; an empty list is a choice.
 type keySettings struct {
 	ID  string `toml:"id"`  // a token's kid names it
-	Alg string `toml:"alg"` // HS256 (default), HS384 or HS512: the only one that its tokens may use
+	Alg string `toml:"alg"` // one of auth.Algorithms, default HS256: the only one that its tokens may use
 	secretSettings
+	pairSettings
 	rightsSettings
 }
 
@@ -103,21 +105,26 @@ func (r rightsSettings) grants() ([]broker.Grant, error) {
 	return rights.Grants(), nil
 }
 
-// key reads the key and its secret.
+// key reads the key and what it verifies with.
 func (k *keySettings) key(env environment, dir string) (auth.Key, error) {
-	grants, err := k.grants()
-	if err != nil {
+	key := auth.Key{ID: k.ID, Algorithm: k.Alg}
+	var err error
+	if key.Grants, err = k.grants(); err != nil {
 		return auth.Key{}, err
+	}
+	if k.pairSettings != (pairSettings{}) {
+		if k.secretSettings != (secretSettings{}) {
+			return auth.Key{}, errors.New("it has a secret and a public key; it can have only one of them")
+		}
+		key.Public, key.Private, err = k.read(dir)
+		return key, err
 	}
 	text, err := k.resolve(env, dir)
 	if err != nil {
 		return auth.Key{}, err
 	}
-	bytes, err := auth.ParseSecret(text.reveal())
-	if err != nil {
-		return auth.Key{}, err
-	}
-	return auth.Key{ID: k.ID, Algorithm: k.Alg, Secret: bytes, Grants: grants}, nil
+	key.Secret, err = auth.ParseSecret(text.reveal())
+	return key, err
 }
 
 func (r *ruleSettings) rule() (auth.Rule, error) {
