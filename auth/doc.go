@@ -37,13 +37,21 @@
 // the first that matches a channel decides. A pattern is allowed exactly if each of its channels is. Two patterns
 // that overlap are always one inside the other, which makes that cheap to decide; see meet.
 //
-// A Verifier, Rules and Users never change once made: a new configuration makes new ones and the owner swaps them.
-// There are no locks and no goroutines.
+// # JWK sets
+//
+// A set from an address is fetched by a goroutine of its own, from Verifier.Start to Close: at the start, every hour, and
+// when a token names a key that is not there, which strangers can cause at a bounded rate only. The last good set stays.
+// Verifying reads an atomic pointer; keySet.mu is taken by tokens of unknown keys alone, and never held while fetching.
+// go-jose reads the keys of a set, and nothing else: it is shown the members that make one up.
+//
+// A Verifier (but for those sets), Rules and Users never change once made: a new configuration makes new ones and the
+// owner swaps them.
 //
 // # Files
 //
 //	secret.go    keys as people write them: base64 in every spelling; new ones; pem.go: those of a pair
 //	key.go       a key; the table of algorithms      hmac.go   HS256, HS384, HS512; asymmetric.go the others
+//	jwks.go      a JWK set's text → keys             jwks_set.go, jwks_refresh.go, jwks_fetch.go: a set at work
 //	verifier.go  token → principal, in these steps:  compact.go, object.go, claims.go, judge.go
 //	mint.go      key and claims → token              mintfor.go  for somebody who asks
 //	rights.go    lists of rights; narrowing          meet.go   what two patterns share
@@ -52,6 +60,6 @@
 //
 // # Deliberately not here
 //
-// JWKS. RS384 and its like: an algorithm is a row in the table of key.go.
+// RS384 and its like: an algorithm is a row in the table of key.go.
 // Revocation: tokens are short-lived or their key is taken out. Affiliations of XEP-0060: a further filter in xmpp.
 package auth

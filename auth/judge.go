@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -12,11 +13,13 @@ import (
 )
 
 // judge decides whether the token is for this realm and this moment. The Validator finds out, and here it gets words.
-func (v *Verifier) judge(c *claims) error {
-	err := v.validator.Validate(c)
+func (v *Verifier) judge(key *prepared, c *claims) error {
+	err := key.validator.Validate(c)
 	now := time.Now()
 	switch {
 	case err == nil:
+	case key.Issuer != "" && (c.issuer == "" || errors.Is(err, jwt.ErrTokenInvalidIssuer)):
+		return refuse("the token's issuer is %s, not %s, for which its key is", broker.Quote(c.issuer), broker.Quote(key.Issuer))
 	case c.issuer == "":
 		return refuse("the token has no issuer (iss); it must be the realm %q", v.realm)
 	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
@@ -33,8 +36,16 @@ func (v *Verifier) judge(c *claims) error {
 	default:
 		return refuse("the token's claims do not hold")
 	}
-	if c.audience != nil && !slices.Contains(c.audience, v.realm) {
-		return refuse("the token is for another audience (aud) than the realm %q", v.realm)
+	audience := cmp.Or(key.Audience, v.realm)
+	switch {
+	case key.Issuer != "" && c.audience == nil:
+		// Its issuer signs for many: only aud tells that this one is meant for here.
+		return refuse("the token has no audience (aud); it must be %s", broker.Quote(audience))
+	case c.audience != nil && !slices.Contains(c.audience, audience):
+		if audience == v.realm {
+			return refuse("the token is for another audience (aud) than the realm %q", v.realm)
+		}
+		return refuse("the token is for another audience (aud) than %s", broker.Quote(audience))
 	}
 	if c.expires.After(now.Add(v.maxLifetime).Add(Leeway)) {
 		return refuse("the token expires at %s, more than %s ahead%s", stamp(c.expires.Time), lifetime(v.maxLifetime),

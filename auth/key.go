@@ -22,6 +22,10 @@ type Key struct {
 	Public    crypto.PublicKey // of the others; see ParsePublicKey. nil: that of Private
 	Private   crypto.Signer    `json:"-"` // of the others, to mint; see ParsePrivateKey. nil: the key only verifies
 	Grants    []broker.Grant   // the most that its tokens may do; nil means Everything
+
+	// Issuer is the iss of the key's tokens, for a service that signs for many; "" means the realm. With one, they must
+	// have an aud: Audience, or the realm where that is "".
+	Issuer, Audience string
 }
 
 // String names the key. It shows no secret, so that a key may end up in a log.
@@ -58,10 +62,21 @@ var algorithms = map[string]algorithm{
 // Algorithms are the names of those a key may have.
 func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
+// PublicAlgorithms are those whose keys may be published.
+func PublicAlgorithms() []string { return []string{"ES256", "ES384", "EdDSA", "PS256", "RS256"} }
+
+func algorithmList(list []string) string { return strings.Join(list, ", ") }
+
 // prepared is a key ready for use: checked, with what its defaults stand for.
 type prepared struct {
 	Key
 	algorithm
+	validator *jwt.Validator
+}
+
+// judgedFor makes ready to judge tokens of a realm.
+func (k *prepared) judgedFor(realm string) {
+	k.validator = jwt.NewValidator(jwt.WithIssuer(cmp.Or(k.Issuer, realm)), jwt.WithExpirationRequired(), jwt.WithLeeway(Leeway))
 }
 
 func prepare(k Key) (prepared, error) {
@@ -69,7 +84,7 @@ func prepare(k Key) (prepared, error) {
 	a, ok := algorithms[k.Algorithm]
 	if !ok {
 		return prepared{}, broker.Errorf(broker.Invalid, "key %s: the algorithm %s is none of %s",
-			broker.Quote(k.ID), broker.Quote(k.Algorithm), strings.Join(Algorithms(), ", "))
+			broker.Quote(k.ID), broker.Quote(k.Algorithm), algorithmList(Algorithms()))
 	}
 	if err := a.check(&k); err != nil {
 		return prepared{}, broker.Errorf(broker.Invalid, "key %s: %w", broker.Quote(k.ID), err)

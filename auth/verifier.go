@@ -2,9 +2,10 @@ package auth
 
 import (
 	"context"
+	"log/slog"
+	"slices"
+	"sync"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"waft/broker"
 )
@@ -26,16 +27,26 @@ type VerifierOptions struct {
 	// order; what the token may do then is up to the key that fits. Without keys no token is taken.
 	Keys []Key
 
+	// Sets verify too: JWK sets, whose keys change by themselves. A token that names a key is held against the one of
+	// that name in Keys, else against those of that name in Sets; one that names none against Keys, and against a key
+	// of a set that is the only one of its algorithm there.
+	Sets []SetOptions
+
 	// MaxLifetime is how far ahead exp may lie, from now; 0 means DefaultMaxLifetime.
 	MaxLifetime time.Duration
 }
 
-// Verifier tells who holds a token. It implements broker.Authenticator for one realm, and never changes.
+// Verifier tells who holds a token. It implements broker.Authenticator for one realm, and never changes, but for the
+// keys of sets that have an address: those are fetched from Start to Close.
 type Verifier struct {
+	// static
 	realm       string
 	keys        []prepared
+	sets        []*keySet
 	maxLifetime time.Duration
-	validator   *jwt.Validator
+
+	fetching sync.WaitGroup     // a goroutine for each set with an address
+	stop     context.CancelFunc // nil until Start
 }
 
 // NewVerifier makes a Verifier. The error is of kind Invalid.
@@ -52,7 +63,6 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	v := &Verifier{
 		realm:       o.Realm,
 		maxLifetime: o.MaxLifetime,
-		validator:   jwt.NewValidator(jwt.WithIssuer(o.Realm), jwt.WithExpirationRequired(), jwt.WithLeeway(Leeway)),
 	}
 	for _, k := range o.Keys {
 		p, err := prepare(k)
@@ -63,19 +73,33 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 			return nil, broker.Errorf(broker.Invalid, "two keys of realm %q have the id %s", o.Realm, broker.Quote(k.ID))
 		}
 		p.Private = nil // it is not needed to verify, so it is not kept in memory
+		p.judgedFor(o.Realm)
 		v.keys = append(v.keys, p)
+	}
+	for _, set := range o.Sets {
+		s, err := newKeySet(o.Realm, set)
+		if err != nil {
+			return nil, err
+		}
+		if v.set(s.o.Name) != nil {
+			return nil, broker.Errorf(broker.Invalid, "two JWK sets of realm %q have the name %s", o.Realm, broker.Quote(s.o.Name))
+		}
+		v.sets = append(v.sets, s)
 	}
 	return v, nil
 }
 
 // Authenticate verifies a token. The principal's Issuer is the realm; it Expires when the leeway after exp is over,
-// so that what a late token began is not ended at once. Every error is of kind Unauthenticated.
-func (v *Verifier) Authenticate(_ context.Context, token string) (broker.Principal, error) {
+// so that what a late token began is not ended at once.
+//
+// Errors are of kind Unauthenticated; or Unavailable, when the token's key may be in a set that could not be fetched yet.
+// It waits for nothing but such a fetch.
+func (v *Verifier) Authenticate(ctx context.Context, token string) (broker.Principal, error) {
 	parts, err := splitToken(token)
 	if err != nil {
 		return broker.Principal{}, err
 	}
-	key, err := v.verify(parts)
+	key, err := v.verify(ctx, parts)
 	if err != nil {
 		return broker.Principal{}, err
 	}
@@ -84,7 +108,7 @@ func (v *Verifier) Authenticate(_ context.Context, token string) (broker.Princip
 	if err != nil {
 		return broker.Principal{}, err
 	}
-	if err := v.judge(c); err != nil {
+	if err := v.judge(key, c); err != nil {
 		return broker.Principal{}, err
 	}
 	grants := key.Grants
@@ -100,12 +124,13 @@ func (v *Verifier) Authenticate(_ context.Context, token string) (broker.Princip
 }
 
 // verify finds the key that made the signature.
-func (v *Verifier) verify(t compact) (*prepared, error) {
+func (v *Verifier) verify(ctx context.Context, t compact) (*prepared, error) {
 	header, err := object(t.header)
 	if err != nil {
 		return nil, refuse("the token's header %w", err)
 	}
-	// RFC 7515 §4.1.11: what crit lists must be understood, and waft understands no extension.
+	// RFC 7515 §4.1.11: what crit lists must be understood, and waft understands no extension. Of the other members only
+	// two count: a key that a token brings along or points to (jwk, jku, x5c, x5u) is nobody's.
 	if _, ok := header["crit"]; ok {
 		return nil, refuse("the token's header has crit, and no critical extension is supported")
 	}
@@ -135,14 +160,47 @@ func (v *Verifier) verify(t compact) (*prepared, error) {
 			}
 		}
 	}
+	key, err := v.fromSets(ctx, kid, alg, t)
 	switch {
-	case len(v.keys) == 0:
+	case key != nil || err != nil:
+		return key, err
+	case len(v.keys) == 0 && len(v.sets) == 0:
 		return nil, refuse("this realm has no keys, so it takes no tokens")
-	case !known:
+	case !known && !slices.ContainsFunc(v.sets, func(s *keySet) bool { return s.allows(alg) }):
 		return nil, refuse("the token's alg is %s, which is that of no key of this realm", broker.Quote(alg))
 	default:
 		return nil, errSignature
 	}
+}
+
+// fromSets finds it in the sets, and gives nil if it is in none.
+func (v *Verifier) fromSets(ctx context.Context, kid, alg string, t compact) (*prepared, error) {
+	named := false
+	for _, s := range v.sets {
+		if key := s.find(kid, alg); key != nil {
+			if key.signed(t) {
+				return key, nil
+			}
+			named = named || kid != ""
+		}
+	}
+	if named {
+		return nil, nil //nolint:nilnil // forged, and no fetch would make it good
+	}
+	for _, s := range v.sets {
+		if !s.allows(alg) {
+			continue
+		}
+		if s.await(ctx, kid) {
+			if key := s.find(kid, alg); key != nil && key.signed(t) {
+				return key, nil
+			}
+		}
+		if s.current.Load() == nil {
+			return nil, broker.Errorf(broker.Unavailable, "the keys of this realm could not be fetched yet, so the token cannot be verified now")
+		}
+	}
+	return nil, nil //nolint:nilnil // in none
 }
 
 var errSignature = refuse("the token's signature does not match any key of this realm")
@@ -160,4 +218,52 @@ func (v *Verifier) named(id string) *prepared {
 // signed tells whether k made the token's signature.
 func (k *prepared) signed(t compact) bool {
 	return k.method.Verify(t.signed, t.signature, k.verifying(k.Key)) == nil
+}
+
+// set finds the set of a name; nil if there is none.
+func (v *Verifier) set(name string) *keySet {
+	for _, s := range v.sets {
+		if s.o.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Start begins to fetch the sets that have an address, for as long as it takes until Close. What old has fetched from the
+// same addresses need not be waited for; old may be nil, and is not changed.
+func (v *Verifier) Start(logger *slog.Logger, old *Verifier) {
+	var ctx context.Context
+	ctx, v.stop = context.WithCancel(context.Background())
+	for _, s := range v.sets {
+		if s.o.URL == "" {
+			continue
+		}
+		if old != nil {
+			if before := old.set(s.o.Name); before != nil {
+				s.adopt(before)
+			}
+		}
+		s.start(logger)
+		v.fetching.Go(func() { s.run(ctx) })
+	}
+}
+
+// Close ends what Start began. The Verifier goes on with the keys that it has.
+func (v *Verifier) Close() {
+	if v.stop != nil {
+		v.stop()
+		v.fetching.Wait()
+	}
+}
+
+// Stats counts for each set that has an address.
+func (v *Verifier) Stats() []SetStats {
+	var stats []SetStats
+	for _, s := range v.sets {
+		if s.o.URL != "" {
+			stats = append(stats, s.stats())
+		}
+	}
+	return stats
 }

@@ -71,7 +71,7 @@ var ErrCredentialExpired error = &Error{Kind: Unauthenticated, Text: "the creden
 
 // Authenticator turns a credential (a bearer token) into a principal. Adapters call it at their edge. Errors are
 // of kind Unauthenticated, with a text that may be shown to whoever holds the credential; one that was good and has expired
-// is ErrCredentialExpired, or wraps it.
+// is ErrCredentialExpired, or wraps it. Of kind Unavailable they say that it cannot be verified now.
 type Authenticator interface {
 	Authenticate(ctx context.Context, credential string) (Principal, error)
 }

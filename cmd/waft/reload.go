@@ -80,9 +80,12 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 		if err := errors.Join(r.broker.SetLimits(set.Limits.broker()), r.bayeux.SetLimits(set.Bayeux.limits())); err != nil {
 			return fmt.Errorf("realm %s: %w", r.id, err)
 		}
+		old := r.access.verifier.Load()
+		c.verifier.Start(s.logger.With(slog.String("realm", r.id)), old)
 		r.access.rules.Store(c.rules)
 		r.access.verifier.Store(c.verifier)
 		r.access.minter.Store(&c.minter)
+		old.Close()
 		ended := r.broker.Recheck(ctx)
 		s.logger.InfoContext(ctx, "reloaded rules, keys and limits", slog.String("realm", r.id), slog.Int("subscriptions_ended", ended))
 	}

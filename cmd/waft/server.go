@@ -128,6 +128,7 @@ func (s *server) start() {
 		})
 	}
 	for _, r := range s.realms {
+		r.access.verifier.Load().Start(s.logger.With(slog.String("realm", r.id)), nil)
 		r.startLinks(s.logger)
 	}
 	s.ready.ready.Store(true)
@@ -152,6 +153,7 @@ func (s *server) stop(ctx context.Context) error {
 	doors.Wait()
 	for _, r := range s.realms {
 		failed = append(failed, r.broker.Shutdown(ctx))
+		r.access.verifier.Load().Close()
 	}
 	if s.web != nil {
 		_ = s.web.Close()

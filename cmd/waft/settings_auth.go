@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"waft/auth"
 	"waft/broker"
@@ -11,6 +12,12 @@ import (
 // tokenSettings says which tokens a realm takes.
 type tokenSettings struct {
 	MaxLifetime duration `toml:"max_lifetime"` // how far ahead exp may lie; default ten years (87648h)
+
+	// Of the realm's JWK sets that have an address.
+	JWKSRefresh     duration `toml:"jwks_refresh"`      // between two fetches, give or take a tenth; default 1h
+	JWKSTimeout     duration `toml:"jwks_timeout"`      // of one; default 10s
+	JWKSMinInterval duration `toml:"jwks_min_interval"` // between two, whatever tokens claim; default 30s
+	JWKSMaxBody     int      `toml:"jwks_max_body"`     // bytes of a set; default 262144
 }
 
 // rightsSettings is what a key's tokens or an XMPP user may do, at most.
@@ -27,6 +34,9 @@ type keySettings struct {
 	Alg string `toml:"alg"` // one of auth.Algorithms, default HS256: the only one that its tokens may use
 	secretSettings
 	pairSettings
+	jwksSettings
+	Issuer   string `toml:"issuer,omitempty"`   // iss of its tokens; default the realm's id
+	Audience string `toml:"audience,omitempty"` // aud of its tokens, where there is an issuer; default the realm's id
 	rightsSettings
 }
 
@@ -53,10 +63,16 @@ type userSettings struct {
 
 func (t *tokenSettings) complete() {
 	fill(&t.MaxLifetime, duration{auth.DefaultMaxLifetime})
+	fill(&t.JWKSRefresh, duration{time.Hour})
+	fill(&t.JWKSTimeout, duration{10 * time.Second})
+	fill(&t.JWKSMinInterval, duration{30 * time.Second})
+	fill(&t.JWKSMaxBody, 256<<10)
 }
 
 func (k *keySettings) complete() {
-	fill(&k.Alg, "HS256")
+	if !k.isSet() {
+		fill(&k.Alg, "HS256")
+	}
 	everything := []string{"/**"}
 	for _, list := range []*[]string{&k.Publish, &k.Subscribe, &k.Read} {
 		if *list == nil {
@@ -107,7 +123,10 @@ func (r rightsSettings) grants() ([]broker.Grant, error) {
 
 // key reads the key and what it verifies with.
 func (k *keySettings) key(env environment, dir string) (auth.Key, error) {
-	key := auth.Key{ID: k.ID, Algorithm: k.Alg}
+	key := auth.Key{ID: k.ID, Algorithm: k.Alg, Issuer: k.Issuer, Audience: k.Audience}
+	if err := k.checkIssuer(); err != nil {
+		return auth.Key{}, err
+	}
 	var err error
 	if key.Grants, err = k.grants(); err != nil {
 		return auth.Key{}, err
@@ -146,16 +165,24 @@ func (r *ruleSettings) rule() (auth.Rule, error) {
 
 // verifier makes the realm's verifier of tokens.
 func (r *realmSettings) verifier(env environment, dir string) (*auth.Verifier, error) {
-	keys, err := r.keys(env, dir)
-	if err != nil {
+	o := auth.VerifierOptions{Realm: r.ID, MaxLifetime: r.Tokens.MaxLifetime.Duration}
+	var err error
+	if o.Keys, err = r.keys(env, dir); err != nil {
 		return nil, err
 	}
-	return auth.NewVerifier(auth.VerifierOptions{Realm: r.ID, Keys: keys, MaxLifetime: r.Tokens.MaxLifetime.Duration})
+	if o.Sets, err = r.sets(dir); err != nil {
+		return nil, err
+	}
+	return auth.NewVerifier(o)
 }
 
+// keys are those that stand in the configuration; sets are the others.
 func (r *realmSettings) keys(env environment, dir string) ([]auth.Key, error) {
 	var keys []auth.Key
 	for i := range r.Keys {
+		if r.Keys[i].isSet() {
+			continue
+		}
 		k, err := r.Keys[i].key(env, dir)
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i+1, err)
@@ -163,6 +190,21 @@ func (r *realmSettings) keys(env environment, dir string) ([]auth.Key, error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+func (r *realmSettings) sets(dir string) ([]auth.SetOptions, error) {
+	var sets []auth.SetOptions
+	for i := range r.Keys {
+		if !r.Keys[i].isSet() {
+			continue
+		}
+		set, err := r.Keys[i].set(&r.Tokens, dir)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		sets = append(sets, set)
+	}
+	return sets, nil
 }
 
 // rules makes the realm's rules.

@@ -79,7 +79,13 @@ func (r *realmSettings) validate(f *faults, where string, env environment, dir s
 		// The verifier stops at the first fault, and keys are where most are: look at each of them.
 		named := false
 		for i := range r.Keys {
-			if _, err := r.Keys[i].key(env, dir); err != nil {
+			var err error
+			if r.Keys[i].isSet() {
+				_, err = r.Keys[i].set(&r.Tokens, dir)
+			} else {
+				_, err = r.Keys[i].key(env, dir)
+			}
+			if err != nil {
 				f.add("%s: key %d: %v", where, i+1, err)
 				named = true
 			}

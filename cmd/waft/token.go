@@ -63,7 +63,7 @@ func (p *program) tokenRealm(c *cli.Context) (*settings, *realmSettings, []auth.
 		return nil, nil, nil, configErrorf("%s has no realm %q", s.name(), c.String("realm"))
 	}
 	keys, err := r.keys(p.env, s.dir)
-	if err == nil && len(keys) == 0 {
+	if err == nil && len(r.Keys) == 0 {
 		err = fmt.Errorf("the realm %q has no key: give one with --config or %s", r.ID, envRealmKey)
 	}
 	if err != nil {
@@ -79,6 +79,9 @@ func (p *program) tokenMint(c *cli.Context) error {
 	_, realm, keys, err := p.tokenRealm(c)
 	if err != nil {
 		return err
+	}
+	if len(keys) == 0 {
+		return configErrorf("the realm %q has no key of its own: whoever keeps its JWK set mints its tokens", realm.ID)
 	}
 	key := keys[0]
 	if id := c.String("key"); id != "" {
@@ -154,6 +157,8 @@ func (p *program) tokenCheck(c *cli.Context) error {
 			return configErrorf("--channel: %v", err)
 		}
 	}
+	verifier.Start(newLogger(p.stderr, "text", "warn"), nil)
+	defer verifier.Close()
 	who, err := verifier.Authenticate(c.Context, token)
 	if err != nil {
 		return fmt.Errorf("the token is refused: %w", err)
