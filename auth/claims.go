@@ -16,7 +16,7 @@ import (
 )
 
 // claims is a payload whose members have the right shape; what they say is yet to be judged. It is what golang-jwt's
-// Validator judges. Claims that waft does not use (iat, jti, private ones) are not looked at.
+// Validator judges. Claims that waft does not use are not looked at; iat and jti only when it revokes by them.
 type claims struct {
 	issuer    string
 	subject   string
@@ -24,6 +24,8 @@ type claims struct {
 	expires   *jwt.NumericDate
 	notBefore *jwt.NumericDate
 	rights    *Rights // the claim "waft"; nil: none
+
+	others map[string]any // the payload's members
 }
 
 // The rest of jwt.Claims. Audience is Verifier's business: the Validator would demand one.
@@ -40,7 +42,7 @@ func readClaims(payload []byte) (*claims, error) {
 	if err != nil {
 		return nil, refuse("the token's payload %w", err)
 	}
-	var c claims
+	c := claims{others: members}
 	var errs [6]error
 	c.issuer, errs[0] = readMember(members, "iss", readString)
 	c.subject, errs[1] = readMember(members, "sub", readSubject)

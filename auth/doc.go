@@ -31,6 +31,9 @@
 // compact form and its JSON are read here instead of by its Parser, which lets the token choose the algorithm's
 // implementation, keeps the last of two members with one name, and lets line breaks pass.
 //
+// Tokens can be taken back before they expire, by jti, sub, key and time of issue: Revoked. Verifier.Stands asks again about
+// a principal that such a token made before; the owner's Authorizer puts it before the rules.
+//
 // # Rules
 //
 // A rule says who may publish to, subscribe to and read the channels of one pattern, and how much history they have;
@@ -54,6 +57,7 @@
 //	jwks.go      a JWK set's text → keys             jwks_set.go, jwks_refresh.go, jwks_fetch.go: a set at work
 //	verifier.go  token → principal, in these steps:  compact.go, object.go, claims.go, judge.go
 //	mint.go      key and claims → token              mintfor.go  for somebody who asks
+//	revoked.go   tokens that are taken back
 //	rights.go    lists of rights; narrowing          meet.go   what two patterns share
 //	rules.go     the Authorizer                      index.go  channel → rule; who.go; explain.go
 //	users.go     bare JID → principal                realm.go  what a realm may be called
@@ -61,5 +65,5 @@
 // # Deliberately not here
 //
 // RS384 and its like: an algorithm is a row in the table of key.go.
-// Revocation: tokens are short-lived or their key is taken out. Affiliations of XEP-0060: a further filter in xmpp.
+// Affiliations of XEP-0060: a further filter in xmpp.
 package auth

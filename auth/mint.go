@@ -19,6 +19,8 @@ type Claims struct {
 	Subject   string        // who holds it; "" for nobody in particular. At most broker.MaxIDBytes, no control characters
 	Lifetime  time.Duration // from now, in whole seconds rounded up; 0 means DefaultLifetime, at most DefaultMaxLifetime
 	NotBefore time.Time     // when it begins to hold; zero: at once
+	ID        string        // its jti, by which it can be revoked; "": none. At most broker.MaxIDBytes, no control characters
+	Issued    bool          // whether it says when it was made (iat), by which it can be revoked
 	Rights    *Rights       // the most it may do; nil: as much as its key. Beyond the key's grants it is an error
 }
 
@@ -61,15 +63,24 @@ func (c Claims) payload(k prepared, realm string) (jwt.MapClaims, error) {
 		return nil, broker.Errorf(broker.Invalid, "the token's lifetime of %s is more than %s, which no realm takes by default",
 			lifetime(c.Lifetime), lifetime(DefaultMaxLifetime))
 	}
-	payload := jwt.MapClaims{"iss": realm, "exp": c.ends().Unix()}
-	if c.Subject != "" {
-		if !utf8.ValidString(c.Subject) {
-			return nil, broker.Errorf(broker.Invalid, "the token's subject is not UTF-8")
+	payload := jwt.MapClaims{"iss": cmp.Or(k.Issuer, realm), "exp": c.ends().Unix()}
+	for _, text := range []struct{ name, claim, value string }{{"subject", "sub", c.Subject}, {"id", "jti", c.ID}} {
+		if text.value == "" {
+			continue
 		}
-		if err := checkSubject(c.Subject); err != nil {
-			return nil, broker.Errorf(broker.Invalid, "the token's subject %w", err)
+		if !utf8.ValidString(text.value) {
+			return nil, broker.Errorf(broker.Invalid, "the token's %s is not UTF-8", text.name)
 		}
-		payload["sub"] = c.Subject
+		if err := checkSubject(text.value); err != nil {
+			return nil, broker.Errorf(broker.Invalid, "the token's %s %w", text.name, err)
+		}
+		payload[text.claim] = text.value
+	}
+	if k.Issuer != "" {
+		payload["aud"] = cmp.Or(k.Audience, realm)
+	}
+	if c.Issued {
+		payload["iat"] = time.Now().Unix()
 	}
 	if !c.NotBefore.IsZero() {
 		if c.NotBefore.Unix() < 0 || c.NotBefore.Unix() >= payload["exp"].(int64) {

@@ -34,6 +34,9 @@ type VerifierOptions struct {
 
 	// MaxLifetime is how far ahead exp may lie, from now; 0 means DefaultMaxLifetime.
 	MaxLifetime time.Duration
+
+	// Revoked are the tokens that are taken back before they expire; nil: none.
+	Revoked *Revoked
 }
 
 // Verifier tells who holds a token. It implements broker.Authenticator for one realm, and never changes, but for the
@@ -44,6 +47,7 @@ type Verifier struct {
 	keys        []prepared
 	sets        []*keySet
 	maxLifetime time.Duration
+	revoked     *Revoked
 
 	fetching sync.WaitGroup     // a goroutine for each set with an address
 	stop     context.CancelFunc // nil until Start
@@ -63,6 +67,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	v := &Verifier{
 		realm:       o.Realm,
 		maxLifetime: o.MaxLifetime,
+		revoked:     o.Revoked,
 	}
 	for _, k := range o.Keys {
 		p, err := prepare(k)
@@ -111,16 +116,27 @@ func (v *Verifier) Authenticate(ctx context.Context, token string) (broker.Princ
 	if err := v.judge(key, c); err != nil {
 		return broker.Principal{}, err
 	}
-	grants := key.Grants
+	who := broker.Principal{Subject: c.subject, Issuer: v.realm, Grants: key.Grants, Expires: c.expires.Add(Leeway)}
 	if c.rights != nil {
-		grants = narrow(key.Grants, c.rights.Grants())
+		who.Grants = narrow(key.Grants, c.rights.Grants())
 	}
-	return broker.Principal{
-		Subject: c.subject,
-		Issuer:  v.realm,
-		Grants:  grants,
-		Expires: c.expires.Add(Leeway),
-	}, nil
+	if who.Credential, err = v.revoked.issuing(c); err != nil {
+		return broker.Principal{}, err
+	}
+	who.Credential.Key = key.ID
+	if err := v.revoked.judge(who, time.Now()); err != nil {
+		return broker.Principal{}, err
+	}
+	return who, nil
+}
+
+// Stands tells whether a principal's credential, which was good, has been taken back since: nil if not. Sessions outlive
+// the configuration that let them in.
+func (v *Verifier) Stands(who broker.Principal) error {
+	if who.Issuer != v.realm {
+		return nil // nobody, or somebody whom others vouch for
+	}
+	return v.revoked.judge(who, time.Now())
 }
 
 // verify finds the key that made the signature.

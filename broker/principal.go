@@ -11,6 +11,16 @@ type Principal struct {
 	Issuer  string    // who vouches: the realm for its tokens, "xmpp" for a server behind the component link
 	Grants  []Grant   // what the credential allows, at most
 	Expires time.Time // when the credential ends; zero: never
+
+	Credential Credential // which one vouches; for an Authorizer that takes single ones back
+}
+
+// Credential tells one credential from others of the same holder. The zero Credential tells nothing.
+type Credential struct {
+	ID     string    // of a token its jti, of a static key its id
+	Key    string    // the id of the key that signed the token
+	Issued time.Time // when; zero: it does not say
+	Static bool      // it is a key in the configuration and no token
 }
 
 // Anonymous tells whether nobody vouches for p.

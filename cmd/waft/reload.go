@@ -27,6 +27,10 @@ type access struct {
 
 // Authorize implements broker.Authorizer.
 func (a *access) Authorize(ctx context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
+	// Whoever came with a credential that has been taken back is nobody, not even where anyone may: sessions that it began end.
+	if err := a.verifier.Load().Stands(who); err != nil {
+		return err
+	}
 	return a.rules.Load().Authorize(ctx, who, act, p)
 }
 
@@ -122,7 +126,7 @@ func fixed(s *settings) settings {
 	c.Realms = slices.Clone(s.Realms)
 	for i := range c.Realms {
 		r := &c.Realms[i]
-		r.Rules, r.Keys, r.Limits, r.Tokens = nil, nil, limitSettings{}, tokenSettings{}
+		r.Rules, r.Keys, r.Revoked, r.Limits, r.Tokens = nil, nil, nil, limitSettings{}, tokenSettings{}
 		b := &r.Bayeux
 		b.AddressSessions, b.AddressConnections, b.AddressHandshakes, b.AddressMessages, b.SessionMessages, b.BadTokens = 0, 0, 0, 0, 0, 0
 	}

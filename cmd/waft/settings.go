@@ -53,16 +53,17 @@ type outboxSettings struct {
 
 // realmSettings is one tenant.
 type realmSettings struct {
-	ID       string           `toml:"id"`
-	Hosts    []string         `toml:"hosts"` // host names for which /bayeux is this realm
-	Limits   limitSettings    `toml:"limits"`
-	Memory   memorySettings   `toml:"memory"`
-	Tokens   tokenSettings    `toml:"tokens"`
-	Keys     []keySettings    `toml:"key"`
-	Rules    []ruleSettings   `toml:"rule"`
-	Bayeux   bayeuxSettings   `toml:"bayeux"`
-	Presence presenceSettings `toml:"presence"`
-	XMPP     []xmppSettings   `toml:"xmpp"`
+	ID       string            `toml:"id"`
+	Hosts    []string          `toml:"hosts"` // host names for which /bayeux is this realm
+	Limits   limitSettings     `toml:"limits"`
+	Memory   memorySettings    `toml:"memory"`
+	Tokens   tokenSettings     `toml:"tokens"`
+	Keys     []keySettings     `toml:"key"`
+	Revoked  []revokedSettings `toml:"revoked"`
+	Rules    []ruleSettings    `toml:"rule"`
+	Bayeux   bayeuxSettings    `toml:"bayeux"`
+	Presence presenceSettings  `toml:"presence"`
+	XMPP     []xmppSettings    `toml:"xmpp"`
 
 	keyMade bool // its one key was made at the start
 }

@@ -13,6 +13,8 @@ import (
 type tokenSettings struct {
 	MaxLifetime duration `toml:"max_lifetime"` // how far ahead exp may lie; default ten years (87648h)
 
+	RevokedFile string `toml:"revoked_file,omitempty"` // the file that holds further revocations, read at the start and on SIGHUP
+
 	// Of the realm's JWK sets that have an address.
 	JWKSRefresh     duration `toml:"jwks_refresh"`      // between two fetches, give or take a tenth; default 1h
 	JWKSTimeout     duration `toml:"jwks_timeout"`      // of one; default 10s
@@ -171,6 +173,9 @@ func (r *realmSettings) verifier(env environment, dir string) (*auth.Verifier, e
 		return nil, err
 	}
 	if o.Sets, err = r.sets(dir); err != nil {
+		return nil, err
+	}
+	if o.Revoked, err = r.revoked(dir); err != nil {
 		return nil, err
 	}
 	return auth.NewVerifier(o)

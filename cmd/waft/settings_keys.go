@@ -53,6 +53,8 @@ func wantedType(key toml.Key) string {
 	switch f.Type {
 	case reflect.TypeFor[duration]():
 		return `a duration in quotes, such as "30s" or "1h30m"`
+	case reflect.TypeFor[moment]():
+		return `a time in quotes, such as "2026-01-31T12:00:00Z"`
 	case reflect.TypeFor[secret]():
 		return "a text in quotes"
 	case reflect.TypeFor[*bool]():

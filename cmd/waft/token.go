@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -29,6 +30,7 @@ func (p *program) tokenCommand() *cli.Command {
 				configFlag(), realm,
 				&cli.StringFlag{Name: "key", Usage: "sign with the key `ID` (default: the realm's first)"},
 				&cli.StringFlag{Name: "subject", Usage: "say that `NAME` holds it"},
+				&cli.StringFlag{Name: "id", Usage: "give it the `ID` (jti) by which it can be revoked (default: a random one)"},
 				&cli.DurationFlag{Name: "lifetime", Value: auth.DefaultLifetime, Usage: "let it expire after `DURATION`"},
 				&cli.StringSliceFlag{Name: "publish", Usage: "allow to publish to `PATTERN`; repeatable"},
 				&cli.StringSliceFlag{Name: "subscribe", Usage: "allow to subscribe to `PATTERN`; repeatable"},
@@ -96,7 +98,8 @@ func (p *program) tokenMint(c *cli.Context) error {
 			return configErrorf("the realm %q has no key %q%s", realm.ID, id, didYouMean(id, ids))
 		}
 	}
-	claims := auth.Claims{Subject: c.String("subject"), Lifetime: c.Duration("lifetime")}
+	// It says which and when, so that it can be revoked.
+	claims := auth.Claims{Subject: c.String("subject"), Lifetime: c.Duration("lifetime"), ID: firstOf(c.String("id"), rand.Text()), Issued: true}
 	if claims.Lifetime <= 0 {
 		return configErrorf("--lifetime must be above zero")
 	}

@@ -33,3 +33,24 @@ func (d duration) String() string {
 		return d.Duration.String()
 	}
 }
+
+// moment is a time.Time that TOML writes in quotes, with its zone. TOML's own dates, some of which have none, are not read.
+type moment struct{ time.Time }
+
+// UnmarshalText reads RFC 3339.
+func (m *moment) UnmarshalText(b []byte) error {
+	v, err := time.Parse(time.RFC3339, string(b))
+	if err != nil {
+		return fmt.Errorf("%s is not a time; write it as \"2026-01-31T12:00:00Z\"", b)
+	}
+	m.Time = v
+	return nil
+}
+
+// MarshalText writes RFC 3339; nothing for the zero moment.
+func (m moment) MarshalText() ([]byte, error) {
+	if m.IsZero() {
+		return nil, nil
+	}
+	return []byte(m.Format(time.RFC3339)), nil
+}
