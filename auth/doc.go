@@ -31,6 +31,8 @@
 // compact form and its JSON are read here instead of by its Parser, which lets the token choose the algorithm's
 // implementation, keeps the last of two members with one name, and lets line breaks pass.
 //
+// An API key is the other kind of bearer token: random, never changing, known here by its SHA-256 alone.
+//
 // Tokens can be taken back before they expire, by jti, sub, key and time of issue: Revoked. Verifier.Stands asks again about
 // a principal that such a token made before; the owner's Authorizer puts it before the rules.
 //
@@ -57,7 +59,7 @@
 //	jwks.go      a JWK set's text → keys             jwks_set.go, jwks_refresh.go, jwks_fetch.go: a set at work
 //	verifier.go  token → principal, in these steps:  compact.go, object.go, claims.go, judge.go
 //	mint.go      key and claims → token              mintfor.go  for somebody who asks
-//	revoked.go   tokens that are taken back
+//	revoked.go   tokens that are taken back          apikey.go    static keys
 //	rights.go    lists of rights; narrowing          meet.go   what two patterns share
 //	rules.go     the Authorizer                      index.go  channel → rule; who.go; explain.go
 //	users.go     bare JID → principal                realm.go  what a realm may be called

@@ -8,7 +8,7 @@ import (
 )
 
 // Explain tells why Authorize decides as it does: a line for each rule up to the one that settles it, and the verdict.
-// It is for the realm's owner (`waft token check`), not for whoever asked.
+// It is for the realm's owner (`waft token explain`), not for whoever asked.
 func (r *Rules) Explain(who broker.Principal, act broker.Action, p broker.Pattern) []string {
 	var lines []string
 	if act == broker.ActManage {
@@ -40,6 +40,32 @@ func (r *Rules) Explain(who broker.Principal, act broker.Action, p broker.Patter
 	}
 	return append(lines, fmt.Sprintf("allowed to %s %s", verb(act), p))
 }
+
+// ExplainGrants tells which of who's grants to act cover p: a line for each. The rules may ask about a part of p only.
+func ExplainGrants(who broker.Principal, act broker.Action, p broker.Pattern) []string {
+	var lines []string
+	for _, g := range who.Grants {
+		switch part, overlaps := meet(g.Pattern, p); {
+		case g.Action != act:
+		case !overlaps:
+			lines = append(lines, fmt.Sprintf("grant to %s: has nothing of %s", verbOn(g), p))
+		case part == p:
+			lines = append(lines, fmt.Sprintf("grant to %s: covers %s", verbOn(g), p))
+		default:
+			lines = append(lines, fmt.Sprintf("grant to %s: covers a part of %s", verbOn(g), p))
+		}
+	}
+	switch {
+	case who.Anonymous():
+		return []string{"no credential, so no grants"}
+	case lines == nil:
+		return []string{fmt.Sprintf("the credential has no grant to %s", act)}
+	default:
+		return lines
+	}
+}
+
+func verbOn(g broker.Grant) string { return fmt.Sprintf("%s %s", verb(g.Action), g.Pattern) }
 
 // because is one rule's verdict with its reason.
 func because(w Who, who broker.Principal, act broker.Action, p broker.Pattern) string {

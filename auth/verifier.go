@@ -32,6 +32,9 @@ type VerifierOptions struct {
 	// of a set that is the only one of its algorithm there.
 	Sets []SetOptions
 
+	// APIKeys are what the realm takes beside tokens.
+	APIKeys []APIKey
+
 	// MaxLifetime is how far ahead exp may lie, from now; 0 means DefaultMaxLifetime.
 	MaxLifetime time.Duration
 
@@ -46,6 +49,7 @@ type Verifier struct {
 	realm       string
 	keys        []prepared
 	sets        []*keySet
+	apiKeys     apiKeys
 	maxLifetime time.Duration
 	revoked     *Revoked
 
@@ -81,6 +85,10 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		p.judgedFor(o.Realm)
 		v.keys = append(v.keys, p)
 	}
+	var err error
+	if v.apiKeys, err = newAPIKeys(o.APIKeys); err != nil {
+		return nil, err
+	}
 	for _, set := range o.Sets {
 		s, err := newKeySet(o.Realm, set)
 		if err != nil {
@@ -94,12 +102,15 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	return v, nil
 }
 
-// Authenticate verifies a token. The principal's Issuer is the realm; it Expires when the leeway after exp is over,
+// Authenticate verifies a token or an API key. The principal's Issuer is the realm; it Expires when the leeway after exp is over,
 // so that what a late token began is not ended at once.
 //
 // Errors are of kind Unauthenticated; or Unavailable, when the token's key may be in a set that could not be fetched yet.
 // It waits for nothing but such a fetch.
 func (v *Verifier) Authenticate(ctx context.Context, token string) (broker.Principal, error) {
+	if isAPIKey(token) {
+		return v.apiKeys.authenticate(v.realm, token, time.Now())
+	}
 	parts, err := splitToken(token)
 	if err != nil {
 		return broker.Principal{}, err
@@ -135,6 +146,9 @@ func (v *Verifier) Authenticate(ctx context.Context, token string) (broker.Princ
 func (v *Verifier) Stands(who broker.Principal) error {
 	if who.Issuer != v.realm {
 		return nil // nobody, or somebody whom others vouch for
+	}
+	if who.Credential.Static {
+		return v.apiKeys.stand(who, time.Now())
 	}
 	return v.revoked.judge(who, time.Now())
 }

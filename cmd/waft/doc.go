@@ -15,7 +15,7 @@
 //
 // # Files
 //
-//	main.go            what the commands have in common; one file each: serve.go, token.go, publish.go, subscribe.go, config.go,
+//	main.go            what the commands have in common; one file each: serve.go, token.go (with token_check.go, token_apikey.go), publish.go, subscribe.go, config.go,
 //	                   version.go. arguments.go lets flags stand anywhere
 //	settings.go        the shape of the configuration, with settings_auth.go (_pair, _jwks, _revoked), settings_bayeux.go, settings_presence.go and
 //	                   settings_xmpp.go

@@ -64,7 +64,7 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 	var changes []change
 	for i := range next.Realms {
 		r := &next.Realms[i]
-		if old := s.settings.Realms[i]; len(r.Keys) == 0 {
+		if old := s.settings.Realms[i]; r.keyless() {
 			if !old.keyMade {
 				return fmt.Errorf("realm %s: it has no key any more; restart waft, and it will make one", r.ID)
 			}
@@ -126,7 +126,7 @@ func fixed(s *settings) settings {
 	c.Realms = slices.Clone(s.Realms)
 	for i := range c.Realms {
 		r := &c.Realms[i]
-		r.Rules, r.Keys, r.Revoked, r.Limits, r.Tokens = nil, nil, nil, limitSettings{}, tokenSettings{}
+		r.Rules, r.Keys, r.APIKeys, r.Revoked, r.Limits, r.Tokens = nil, nil, nil, nil, limitSettings{}, tokenSettings{}
 		b := &r.Bayeux
 		b.AddressSessions, b.AddressConnections, b.AddressHandshakes, b.AddressMessages, b.SessionMessages, b.BadTokens = 0, 0, 0, 0, 0, 0
 	}

@@ -109,7 +109,7 @@ func (s *settings) makeKeys() ([]*firstRun, error) {
 	var made []*firstRun
 	for i := range s.Realms {
 		r := &s.Realms[i]
-		if len(r.Keys) > 0 {
+		if !r.keyless() {
 			continue
 		}
 		text := auth.GenerateSecret()

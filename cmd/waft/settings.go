@@ -59,6 +59,7 @@ type realmSettings struct {
 	Memory   memorySettings    `toml:"memory"`
 	Tokens   tokenSettings     `toml:"tokens"`
 	Keys     []keySettings     `toml:"key"`
+	APIKeys  []apiKeySettings  `toml:"api_key"`
 	Revoked  []revokedSettings `toml:"revoked"`
 	Rules    []ruleSettings    `toml:"rule"`
 	Bayeux   bayeuxSettings    `toml:"bayeux"`
@@ -134,6 +135,9 @@ func (r *realmSettings) complete() {
 	r.Tokens.complete()
 	for i := range r.Keys {
 		r.Keys[i].complete()
+	}
+	for i := range r.APIKeys {
+		r.APIKeys[i].complete()
 	}
 	for i := range r.Rules {
 		r.Rules[i].complete()

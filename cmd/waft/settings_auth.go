@@ -93,14 +93,17 @@ func (r *ruleSettings) complete() {
 	fill(&r.Read, r.Subscribe)
 }
 
-func (u *userSettings) complete() {
-	for _, list := range []*[]string{&u.Publish, &u.Subscribe, &u.Read} {
+func (u *userSettings) complete() { u.rightsSettings.nothing() }
+
+// nothing is the default of rights that are only what is listed.
+func (r *rightsSettings) nothing() {
+	for _, list := range []*[]string{&r.Publish, &r.Subscribe, &r.Read} {
 		if *list == nil {
 			*list = []string{}
 		}
 	}
-	if u.Manage == nil {
-		u.Manage = new(false)
+	if r.Manage == nil {
+		r.Manage = new(false)
 	}
 }
 
@@ -173,6 +176,9 @@ func (r *realmSettings) verifier(env environment, dir string) (*auth.Verifier, e
 		return nil, err
 	}
 	if o.Sets, err = r.sets(dir); err != nil {
+		return nil, err
+	}
+	if o.APIKeys, err = r.apiKeys(); err != nil {
 		return nil, err
 	}
 	if o.Revoked, err = r.revoked(dir); err != nil {

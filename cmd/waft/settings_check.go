@@ -195,7 +195,7 @@ func (f *faults) negatives(path string, v reflect.Value) {
 func (s *settings) checkExposure(ctx context.Context) error {
 	keyless := map[string]bool{}
 	for _, r := range s.Realms {
-		if len(r.Keys) == 0 {
+		if r.keyless() {
 			keyless[r.ID] = true
 		}
 	}
@@ -203,6 +203,6 @@ func (s *settings) checkExposure(ctx context.Context) error {
 		return nil
 	}
 	return configErrorf("listen = %q can be reached from other machines, and the realm %s has no key: "+
-		"set %s (for the realm %q) or [[realm.key]] in the configuration, or listen on 127.0.0.1",
+		"set %s (for the realm %q), or [[realm.key]] or [[realm.api_key]] in the configuration, or listen on 127.0.0.1",
 		s.Listen, strings.Join(slices.Sorted(maps.Keys(keyless)), ", "), envRealmKey, defaultRealm)
 }

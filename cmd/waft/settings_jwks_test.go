@@ -79,7 +79,7 @@ func TestServe_keys_of_a_set_come_and_go_without_a_restart(t *testing.T) {
 	if code, _, stderr := run(t, nil, "token", "check", "--config", path, b.token(t, "default")); code != exitOK {
 		t.Errorf("token check: %s", stderr)
 	}
-	if code, _, stderr := run(t, nil, "token", "mint", "--config", path); code != exitUsage || !strings.Contains(stderr, "whoever keeps its JWK set mints its tokens") {
+	if code, _, stderr := run(t, nil, "token", "mint", "--config", path); code != exitUsage || !strings.Contains(stderr, "has no key of its own to sign with") {
 		t.Errorf("token mint: %s", stderr)
 	}
 }

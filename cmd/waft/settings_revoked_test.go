@@ -39,7 +39,7 @@ func TestReload_revokes_tokens_and_ends_what_they_began(t *testing.T) {
 	if log := r.reload(text); !strings.Contains(log, "subscriptions_ended=1") {
 		t.Errorf("the log says %s", log)
 	}
-	if !mallory.err.waitFor(t.Context(), "Rights have changed") {
+	if !mallory.err.waitFor(t.Context(), "the server has ended this session: 401:") {
 		t.Errorf("the one whose token was revoked was told %s", mallory.err.String())
 	}
 	if is, other := published(t, r.running, bad), published(t, r.running, good); is != http.StatusUnauthorized || other != http.StatusOK {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -42,48 +41,48 @@ func (p *program) tokenCommand() *cli.Command {
 			Name:      "check",
 			Usage:     "verify a token, and say who it is and what it may do",
 			ArgsUsage: "[TOKEN]",
-			Description: "The token is the argument, $" + envToken + " or the first line of stdin, in this order. With --channel the rules that decide are\n" +
-				"explained. The exit code is 1 if the token is refused.\n\n" +
+			Description: "The token or API key is the argument, $" + envToken + " or the first line of stdin, in this order. With --channel the rules\n" +
+				"that decide are explained. The exit code is 1 if the token is refused, whatever the rules say.\n\n" +
 				"Example: waft token check --channel /chat/42 \"$TOKEN\"",
 			Flags: []cli.Flag{
 				configFlag(), realm,
 				&cli.StringFlag{Name: "channel", Usage: "explain what it may do with the channel or `PATTERN`"},
 			},
 			Action: p.tokenCheck,
-		}},
+		}, p.explainCommand(realm), p.apiKeyCommand()},
 	}
 }
 
-// tokenRealm loads the configuration and finds the realm, which must have a key.
-func (p *program) tokenRealm(c *cli.Context) (*settings, *realmSettings, []auth.Key, error) {
+// tokenRealm loads the configuration and finds the realm, which must take credentials.
+func (p *program) tokenRealm(c *cli.Context) (*settings, *realmSettings, error) {
 	s, err := load(overrides{config: c.String("config")}, p.env)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	r, ok := s.realm(c.String("realm"))
-	if !ok {
-		return nil, nil, nil, configErrorf("%s has no realm %q", s.name(), c.String("realm"))
+	switch {
+	case !ok:
+		return nil, nil, configErrorf("%s has no realm %q", s.name(), c.String("realm"))
+	case r.keyless():
+		return nil, nil, configErrorf("the realm %q has no key: give one with --config or %s", r.ID, envRealmKey)
 	}
-	keys, err := r.keys(p.env, s.dir)
-	if err == nil && len(r.Keys) == 0 {
-		err = fmt.Errorf("the realm %q has no key: give one with --config or %s", r.ID, envRealmKey)
-	}
-	if err != nil {
-		return nil, nil, nil, configErrorf("%v", err)
-	}
-	return s, r, keys, nil
+	return s, r, nil
 }
 
 func (p *program) tokenMint(c *cli.Context) error {
 	if c.Args().Present() {
 		return configErrorf("token mint takes flags only, not %q", c.Args().First())
 	}
-	_, realm, keys, err := p.tokenRealm(c)
+	s, realm, err := p.tokenRealm(c)
 	if err != nil {
 		return err
 	}
-	if len(keys) == 0 {
-		return configErrorf("the realm %q has no key of its own: whoever keeps its JWK set mints its tokens", realm.ID)
+	keys, err := realm.keys(p.env, s.dir)
+	switch {
+	case err != nil:
+		return configErrorf("%v", err)
+	case len(keys) == 0:
+		return configErrorf("the realm %q has no key of its own to sign with; whoever keeps its JWK set mints its tokens", realm.ID)
 	}
 	key := keys[0]
 	if id := c.String("key"); id != "" {
@@ -137,60 +136,6 @@ func askedRights(c *cli.Context) (*auth.Rights, error) {
 	return rights, nil
 }
 
-func (p *program) tokenCheck(c *cli.Context) error {
-	s, realm, _, err := p.tokenRealm(c)
-	if err != nil {
-		return err
-	}
-	token, err := p.tokenToCheck(c)
-	if err != nil {
-		return err
-	}
-	verifier, err := realm.verifier(p.env, s.dir)
-	if err != nil {
-		return configErrorf("%v", err)
-	}
-	rules, err := realm.rules()
-	if err != nil {
-		return configErrorf("%v", err)
-	}
-	var about broker.Pattern
-	if text := c.String("channel"); text != "" {
-		if about, err = broker.ParsePatternName(text); err != nil {
-			return configErrorf("--channel: %v", err)
-		}
-	}
-	verifier.Start(newLogger(p.stderr, "text", "warn"), nil)
-	defer verifier.Close()
-	who, err := verifier.Authenticate(c.Context, token)
-	if err != nil {
-		return fmt.Errorf("the token is refused: %w", err)
-	}
-	p.describe(who)
-	if about == "" {
-		return nil
-	}
-	for _, act := range []broker.Action{broker.ActPublish, broker.ActSubscribe, broker.ActRead} {
-		fmt.Fprintf(p.stdout, "\n%s %s:\n", act, about)
-		for _, line := range rules.Explain(who, act, about) {
-			fmt.Fprintf(p.stdout, "  %s\n", line)
-		}
-	}
-	return nil
-}
-
-// tokenToCheck finds the token. On stdin it stays out of the list of processes and the shell's history.
-func (p *program) tokenToCheck(c *cli.Context) (string, error) {
-	token := firstOf(c.Args().First(), p.env[envToken])
-	if token == "" {
-		token, _ = bufio.NewReader(p.stdin).ReadString('\n')
-	}
-	if token = strings.TrimSpace(token); token == "" {
-		return "", configErrorf("there is no token to check: give it as the argument, in %s or on stdin", envToken)
-	}
-	return token, nil
-}
-
 // describe prints a principal.
 func (p *program) describe(who broker.Principal) {
 	grants := make(map[broker.Action][]string)
@@ -199,7 +144,21 @@ func (p *program) describe(who broker.Principal) {
 	}
 	list := func(act broker.Action) string { return firstOf(strings.Join(grants[act], " "), "nothing") }
 	subject, _ := json.Marshal(who.Subject)
-	fmt.Fprintf(p.stdout, "valid\nrealm      %s\nsubject    %s\nexpires    %s\n", who.Issuer, subject, who.Expires.UTC().Format(time.RFC3339))
+	fmt.Fprintf(p.stdout, "valid\nrealm      %s\nsubject    %s\n", who.Issuer, subject)
+	for _, line := range []struct{ name, text string }{{"id", who.Credential.ID}, {"key", who.Credential.Key}} {
+		if line.text != "" {
+			text, _ := json.Marshal(line.text)
+			fmt.Fprintf(p.stdout, "%-9s  %s\n", line.name, text)
+		}
+	}
+	for _, line := range []struct {
+		name string
+		at   time.Time
+	}{{"issued", who.Credential.Issued}, {"expires", who.Expires}} {
+		if !line.at.IsZero() {
+			fmt.Fprintf(p.stdout, "%-9s  %s\n", line.name, line.at.UTC().Format(time.RFC3339))
+		}
+	}
 	fmt.Fprintf(p.stdout, "publish    %s\nsubscribe  %s\nread       %s\nmanage     %t\n",
 		list(broker.ActPublish), list(broker.ActSubscribe), list(broker.ActRead), len(grants[broker.ActManage]) > 0)
 }

@@ -37,8 +37,12 @@ func (d duration) String() string {
 // moment is a time.Time that TOML writes in quotes, with its zone. TOML's own dates, some of which have none, are not read.
 type moment struct{ time.Time }
 
-// UnmarshalText reads RFC 3339.
+// UnmarshalText reads RFC 3339; nothing is the zero moment.
 func (m *moment) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*m = moment{}
+		return nil
+	}
 	v, err := time.Parse(time.RFC3339, string(b))
 	if err != nil {
 		return fmt.Errorf("%s is not a time; write it as \"2026-01-31T12:00:00Z\"", b)
