@@ -171,6 +171,17 @@ func TestVerifier_set_strangers_cannot_cause_fetches_beyond_a_rate(t *testing.T)
 	})
 }
 
+func TestVerifier_set_is_fetched_every_hour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &provider{set: jwks(edJWK("a", newEd25519()))}
+		started(t, options(p))
+		time.Sleep(100 * time.Hour)
+		if n := p.count(); n < 90 || n > 112 {
+			t.Errorf("%d fetches in 100 hours", n)
+		}
+	})
+}
+
 func TestVerifier_set_keeps_the_last_good_one(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key := newEd25519()
@@ -251,6 +262,7 @@ func TestVerifier_set_without_kid_takes_only_what_is_unambiguous(t *testing.T) {
 		{jwks(edJWK("a", key)), true},
 		{jwks(edJWK("a", key), jwk(p256Pair().Public(), `"kid":"b"`)), true},
 		{jwks(edJWK("a", key), edJWK("b", other)), false},
+		{jwks(edJWK("b", other), edJWK("a", key)), false},
 		{jwks(edJWK("a", other)), false},
 	} {
 		at(t, 0, func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"waft/auth"
 )
 
@@ -108,6 +110,18 @@ func TestReload_reads_a_set_from_its_file_again(t *testing.T) {
 	if old, now := published(t, r.running, a.token(t, "default")), published(t, r.running, b.token(t, "default")); old != http.StatusUnauthorized || now != http.StatusOK {
 		t.Errorf("the old key's token: %d, the new one's: %d", old, now)
 	}
+}
+
+func TestReload_ends_the_fetching_of_a_set_that_is_gone(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, jwks()) }))
+	r := serveReloadable(t, nil, reloadBase+"[[realm.key]]\njwks_url = '"+provider.URL+"'\n")
+	if log := r.reload(reloadBase + "[[realm.key]]\nsecret = '" + goodKey + "'\n"); !strings.Contains(log, `msg="reloaded`) {
+		t.Error(log)
+	}
+	r.stop()
+	provider.Close()
+	goleak.VerifyNone(t, before)
 }
 
 func TestLoad_a_set_that_makes_no_sense_is_named(t *testing.T) {
