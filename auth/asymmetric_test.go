@@ -109,7 +109,7 @@ func TestNewVerifier_refuses_keys_that_do_not_fit_their_algorithm(t *testing.T) 
 		{"the exponent 1", auth.Key{Algorithm: "RS256", Public: &rsa.PublicKey{N: modulus(2048), E: 1}}, "RS256 takes RSA keys whose exponent is odd and from 3 to 2147483647"},
 		{"an even exponent", auth.Key{Algorithm: "RS256", Public: &rsa.PublicKey{N: modulus(2048), E: 65536}}, "RS256 takes RSA keys whose exponent is odd and from 3 to 2147483647"},
 		{"a huge exponent", auth.Key{Algorithm: "RS256", Public: &rsa.PublicKey{N: modulus(2048), E: 1<<31 + 1}}, "RS256 takes RSA keys whose exponent is odd and from 3 to 2147483647"},
-		{"a point off the curve", auth.Key{Algorithm: "ES256", Public: &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}}, "ES256 takes no EC key whose point is not on the curve"},
+		{"a point off the curve", auth.Key{Algorithm: "ES256", Public: &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}}, "ES256 takes no EC key whose point is not on the curve"}, //nolint:staticcheck // no other way makes a bad one
 		{"a secret that is PEM", auth.Key{Secret: []byte(spki(rsaPair().Public()))}, publicSecret},
 		{"a secret that is DER", auth.Key{Secret: der(rsaPair().Public())}, publicSecret},
 		{"a secret that is a certificate", auth.Key{Algorithm: "HS512", Secret: []byte(certificate(t, p256Pair()))}, publicSecret},

@@ -31,9 +31,7 @@ func checkSetURL(text string) (*url.URL, error) {
 // longer than any lasts.
 func newSetClient(transport http.RoundTripper) *http.Client {
 	if transport == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // it is one, unless somebody in this process has changed it
-		t.DisableKeepAlives = true
-		transport = t
+		transport = &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true}
 	}
 	return &http.Client{Transport: transport, CheckRedirect: func(to *http.Request, via []*http.Request) error {
 		switch from := via[0].URL; {
@@ -64,7 +62,7 @@ func (s *keySet) fetch(ctx context.Context) ([]byte, error) {
 		}
 		return nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end or given up
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the answer is %s", strings.TrimSpace(response.Status))
 	}

@@ -45,7 +45,7 @@ type SetOptions struct {
 	// MaxBody is how many bytes a set may have; 0 means 262144.
 	MaxBody int
 
-	// Transport fetches; nil means one like http.DefaultTransport.
+	// Transport fetches; nil means Go's, with the proxies of the environment.
 	Transport http.RoundTripper
 }
 

@@ -52,7 +52,9 @@ func TestVerifier_refuses_what_was_revoked(t *testing.T) {
 		{"issued in words", auth.Revocation{Before: t1}, claim(`"iat":"soon"`), "the token's iat is not a number"},
 		{"issued null", auth.Revocation{Before: t1}, claim(`"iat":null`), "the token's iat is not a number"},
 		{
-			"issued in milliseconds", auth.Revocation{Before: t1}, claim(`"iat":946684859000`),
+			"issued in milliseconds",
+			auth.Revocation{Before: t1},
+			claim(`"iat":946684859000`),
 			"the token says that it is issued at 31969-04-01T16:23:20Z, in the future; it looks like milliseconds, and counts in seconds since 1970",
 		},
 		{"issued by a clock that is a little fast", auth.Revocation{Before: t1}, claim(`"iat":946684889`), ""},

@@ -13,8 +13,10 @@ import (
 // What belongs to one realm means nothing in another, on every door, even where both have the same key and the same
 // names.
 
-const twoRealms = "[[realm]]\nid = 'a'\n" + sharedKey + "%s" + "[[realm]]\nid = 'b'\n" + sharedKey
-const sharedKey = "[[realm.key]]\nid = 'k'\nsecret = '" + goodKey + "'\n[[realm.rule]]\nmatch = '/closed/**'\nsubscribe = 'token'\nhistory = { size = 10 }\n"
+const (
+	twoRealms = "[[realm]]\nid = 'a'\n" + sharedKey + "%s" + "[[realm]]\nid = 'b'\n" + sharedKey
+	sharedKey = "[[realm.key]]\nid = 'k'\nsecret = '" + goodKey + "'\n[[realm.rule]]\nmatch = '/closed/**'\nsubscribe = 'token'\nhistory = { size = 10 }\n"
+)
 
 func realmToken(t *testing.T, realm string) string {
 	t.Helper()

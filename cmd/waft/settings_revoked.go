@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -31,7 +32,7 @@ func (r *realmSettings) revoked(dir string) (*auth.Revoked, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tokens.revoked_file: %w", err)
 		}
-		all = append(all[:len(all):len(all)], more...)
+		all = append(slices.Clip(all), more...)
 	}
 	list := make([]auth.Revocation, len(all))
 	for i, x := range all {
