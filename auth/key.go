@@ -98,5 +98,5 @@ func prepare(k Key) (prepared, error) {
 	return prepared{Key: k, algorithm: a}, nil
 }
 
-// signs tells whether the key can mint.
-func (k prepared) signs() bool { return len(k.Secret) > 0 || k.Private != nil }
+// Signs tells whether the key can mint.
+func (k Key) Signs() bool { return len(k.Secret) > 0 || k.Private != nil }

@@ -37,7 +37,7 @@ func Mint(key Key, realm string, c Claims) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !k.signs() {
+	if !k.Signs() {
 		return "", broker.Errorf(broker.Invalid, "%v has no private key, so it verifies tokens and cannot sign them", k)
 	}
 	t := jwt.NewWithClaims(k.method, payload)

@@ -8,6 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"waft/auth"
+	"waft/broker"
+	"waft/xmpp"
 )
 
 // writePair writes the two halves of an Ed25519 key into dir, as public.pem and private.pem, and gives the first.
@@ -72,5 +77,32 @@ func TestLoad_a_key_pair_that_makes_no_sense_is_named(t *testing.T) {
 			_, err := load(overrides{config: path}, nil)
 			wantConfigError(t, err, c.want)
 		})
+	}
+}
+
+func TestMint_signs_with_the_first_key_that_can(t *testing.T) {
+	path := writeConfig(t, "[[realm]]\nid = 'default'\n[[realm.key]]\nid = 'p'\nalg = 'EdDSA'\npublic_key_file = 'public.pem'\n[[realm.key]]\nid = 's'\nsecret = '"+goodKey+"'")
+	writePair(t, filepath.Dir(path))
+	if code, _, stderr := run(t, nil, "token", "mint", "--config", path); code != exitOK {
+		t.Errorf("token mint: %s", stderr)
+	}
+	s, err := load(overrides{config: path}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mint, err := s.Realms[0].mint(nil, s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := s.Realms[0].verifier(nil, s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := mint(broker.Principal{Grants: auth.Everything().Grants()}, xmpp.TokenRequest{Lifetime: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, err := v.Authenticate(t.Context(), token); err != nil || who.Credential.Key != "s" || who.Credential.ID == "" || who.Credential.Issued.IsZero() {
+		t.Errorf("a token that an XMPP user asked for: %+v, %v", who.Credential, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ func (p *program) tokenCommand() *cli.Command {
 				"Example: waft token mint --subject alice --publish '/chat/**' --subscribe '/chat/**' --lifetime 24h",
 			Flags: []cli.Flag{
 				configFlag(), realm,
-				&cli.StringFlag{Name: "key", Usage: "sign with the key `ID` (default: the realm's first)"},
+				&cli.StringFlag{Name: "key", Usage: "sign with the key `ID` (default: the realm's first that can)"},
 				&cli.StringFlag{Name: "subject", Usage: "say that `NAME` holds it"},
 				&cli.StringFlag{Name: "id", Usage: "give it the `ID` (jti) by which it can be revoked (default: a random one)"},
 				&cli.DurationFlag{Name: "lifetime", Value: auth.DefaultLifetime, Usage: "let it expire after `DURATION`"},
@@ -84,7 +85,7 @@ func (p *program) tokenMint(c *cli.Context) error {
 	case len(keys) == 0:
 		return configErrorf("the realm %q has no key of its own to sign with; whoever keeps its JWK set mints its tokens", realm.ID)
 	}
-	key := keys[0]
+	key := keys[max(0, slices.IndexFunc(keys, auth.Key.Signs))]
 	if id := c.String("key"); id != "" {
 		var ids []string
 		for _, k := range keys {
