@@ -56,8 +56,9 @@ type Broker struct {
 	index    *index
 	matches  sync.Pool // of *matching: scratch space of deliver
 
-	mu       sync.RWMutex // guards sessions and closed
+	mu       sync.RWMutex // guards sessions, lived and closed
 	sessions map[string]*Session
+	lived    map[string]time.Duration // by the sessions that ended, by protocol
 	closed   bool
 	tasks    taskGroup
 
@@ -200,6 +201,10 @@ func (b *Broker) Sessions() []*Session {
 func (b *Broker) forget(s *Session, subscriptions int, reason error) {
 	b.mu.Lock()
 	delete(b.sessions, s.opts.ID)
+	if b.lived == nil {
+		b.lived = map[string]time.Duration{}
+	}
+	b.lived[s.opts.Protocol] += time.Since(s.opened)
 	b.mu.Unlock()
 	b.subscriptions.Add(-int64(subscriptions))
 	b.counters.ended[KindOf(reason)].Add(1)

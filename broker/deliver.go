@@ -21,6 +21,7 @@ func (b *Broker) deliver(m *Message) (receivers int) {
 	clear(x.lists) // do not keep old snapshots alive
 	b.matches.Put(x)
 	b.counters.delivered.Add(uint64(receivers))
+	b.counters.deliveredBytes.Add(uint64(receivers * (m.Size() - messageOverhead)))
 	return receivers
 }
 

@@ -150,6 +150,7 @@ func (b *Broker) commit(ctx context.Context, who Principal, m *Message, o Publis
 		m.ID = rand.Text()
 	}
 	m.Publisher, m.Time = who.Subject, time.Now()
+	size := m.Size() - messageOverhead
 	r, err := b.engine.Publish(ctx, Append{
 		Message: m, Key: o.IdempotencyKey, Replace: o.Replace, Keep: b.opts.Retention(m.Channel),
 	})
@@ -160,6 +161,7 @@ func (b *Broker) commit(ctx context.Context, who Principal, m *Message, o Publis
 		b.counters.duplicates.Add(1)
 	default:
 		b.counters.published.Add(1)
+		b.counters.publishedBytes.Add(uint64(size))
 	}
 	return r, err
 }

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"errors"
+	"maps"
 	"sync/atomic"
+	"time"
 )
 
 // EventType says what happened to a session.
@@ -87,6 +89,8 @@ func (b *Broker) countLost(r LostReason, n int) {
 type counters struct {
 	published, duplicates, removed, delivered, opened atomic.Uint64
 
+	publishedBytes, deliveredBytes atomic.Uint64
+
 	rejected [Closed + 1]atomic.Uint64
 	ended    [Closed + 1]atomic.Uint64
 	lost     [lostReasons]atomic.Uint64
@@ -95,14 +99,19 @@ type counters struct {
 // Stats is a snapshot of a broker's counts. The counters only grow; the gauges say what is now.
 type Stats struct {
 	// Counters.
-	Published  uint64                // messages accepted, without the duplicates
-	Duplicates uint64                // publishes answered from the idempotency window
-	Removed    uint64                // items removed from histories
-	Delivered  uint64                // messages queued for sessions of this process
-	Opened     uint64                // sessions begun
-	Ended      map[Kind]uint64       // sessions ended, by the kind of the reason
-	Rejected   map[Kind]uint64       // publishes refused
-	Lost       map[LostReason]uint64 // queued deliveries that never reached a reader
+	Published  uint64 // messages accepted, without the duplicates
+	Duplicates uint64 // publishes answered from the idempotency window
+	Removed    uint64 // items removed from histories
+	Delivered  uint64 // messages queued for sessions of this process
+	Opened     uint64 // sessions begun
+
+	PublishedBytes uint64                   // of the texts of Published
+	DeliveredBytes uint64                   // of the texts of Delivered, once for each session
+	SessionTime    map[string]time.Duration // how long sessions have lived, those that live included, by protocol
+
+	Ended    map[Kind]uint64       // sessions ended, by the kind of the reason
+	Rejected map[Kind]uint64       // publishes refused
+	Lost     map[LostReason]uint64 // queued deliveries that never reached a reader
 
 	// Gauges.
 	Sessions      map[string]int // by protocol
@@ -119,6 +128,8 @@ func (b *Broker) Stats() Stats {
 		Ended: make(map[Kind]uint64), Rejected: make(map[Kind]uint64), Lost: make(map[LostReason]uint64), Sessions: make(map[string]int),
 		Subscriptions: int(b.subscriptions.Load()),
 		Engine:        b.engine.Stats(),
+
+		PublishedBytes: c.publishedBytes.Load(), DeliveredBytes: c.deliveredBytes.Load(),
 	}
 	for k := range Closed + 1 {
 		s.Ended[k], s.Rejected[k] = c.ended[k].Load(), c.rejected[k].Load()
@@ -126,8 +137,14 @@ func (b *Broker) Stats() Stats {
 	for r := range lostReasons {
 		s.Lost[r] = c.lost[r].Load()
 	}
-	for _, session := range b.Sessions() {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if s.SessionTime = maps.Clone(b.lived); s.SessionTime == nil {
+		s.SessionTime = map[string]time.Duration{}
+	}
+	for _, session := range b.sessions {
 		s.Sessions[session.Protocol()]++
+		s.SessionTime[session.Protocol()] += time.Since(session.opened)
 	}
 	return s
 }
