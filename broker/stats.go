@@ -98,6 +98,8 @@ type counters struct {
 
 // Stats is a snapshot of a broker's counts. The counters only grow; the gauges say what is now.
 type Stats struct {
+	Began time.Time // when the counters began to count
+
 	// Counters.
 	Published  uint64 // messages accepted, without the duplicates
 	Duplicates uint64 // publishes answered from the idempotency window
@@ -123,6 +125,7 @@ type Stats struct {
 func (b *Broker) Stats() Stats {
 	c := &b.counters
 	s := Stats{
+		Began:     b.began,
 		Published: c.published.Load(), Duplicates: c.duplicates.Load(), Removed: c.removed.Load(),
 		Delivered: c.delivered.Load(), Opened: c.opened.Load(),
 		Ended: make(map[Kind]uint64), Rejected: make(map[Kind]uint64), Lost: make(map[LostReason]uint64), Sessions: make(map[string]int),

@@ -28,7 +28,9 @@ func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", challenge(r))
 	case http.StatusMethodNotAllowed:
-		h.Set("Allow", http.MethodPost)
+		if h.Get("Allow") == "" {
+			h.Set("Allow", http.MethodPost)
+		}
 	case http.StatusUnsupportedMediaType:
 		h.Set("Accept-Encoding", "identity") // RFC 9110 §15.5.16
 	}

@@ -1,0 +1,73 @@
+package httppub
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"waft/broker"
+)
+
+// What caches are told. An answer may be stored by those in between, a CDN, only if everybody may have it. It may be used
+// unasked only if nothing will be added to it: the end of a history has to be asked for each time, which costs a 304. Messages
+// can still go from a page, removed or replaced or grown too old, so such a page has a short life too and is not immutable.
+
+// cache says in the answer's head how a page may be cached.
+func (h *Reader) cache(c *call, p page) {
+	age := int64(h.opts.PageAge.Seconds())
+	rule := "no-cache"
+	if p.closed && age > 0 {
+		rule = "max-age=" + strconv.FormatInt(age, 10)
+	}
+	scope := "public"
+	if h.opts.Broker.May(c.Context(), broker.Principal{}, broker.ActRead, broker.Pattern(c.to.channel)) != nil {
+		scope = "private"
+		c.w.Header().Add("Vary", "Authorization")
+	}
+	c.w.Header().Set("Cache-Control", scope+", "+rule)
+}
+
+// answer sends a body of JSON; or, if it may be cached and the client has it, that it has not changed.
+func (h *Reader) answer(c *call, body []byte) {
+	header := c.w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if header.Get("Cache-Control") == "" {
+		header.Set("Cache-Control", "no-store")
+	} else {
+		tag := entityTag(body)
+		header.Set("ETag", tag)
+		if has(c.Header["If-None-Match"], tag) {
+			header.Del("Content-Type")
+			h.counters.unchanged.Add(1)
+			c.w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	if c.Method != http.MethodHead {
+		_, _ = c.w.Write(body) // who has gone does not read it
+	}
+}
+
+// entityTag is a strong one: equal bodies, and no others, have equal tags. (RFC 9110 §8.8.3)
+func entityTag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:18]) + `"`
+}
+
+// has tells whether If-None-Match names the tag; what a cache on the way has made weak counts. (RFC 9110 §13.1.2) Tags
+// have no comma, ours at least, and a foreign one that has is not ours.
+func has(ifNoneMatch []string, tag string) bool {
+	for _, line := range ifNoneMatch {
+		for one := range strings.SplitSeq(line, ",") {
+			one = strings.TrimSpace(one)
+			if one == "*" || strings.TrimPrefix(one, "W/") == tag {
+				return true
+			}
+		}
+	}
+	return false
+}

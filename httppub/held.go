@@ -1,0 +1,73 @@
+package httppub
+
+import (
+	"net/http"
+	"net/netip"
+	"sync"
+
+	"waft/broker"
+)
+
+// held counts the requests that wait, all of them and by address. An address that has none is not in the table, so that
+// this is bounded by MaxHeld.
+type held struct {
+	mu        sync.Mutex // guards the rest
+	all       int
+	byAddress map[netip.Prefix]int
+}
+
+// enter counts one more request from the address, or says why not; leave undoes it. The error is of kind RateLimited.
+func (x *held) enter(from netip.Prefix, most, ofAddress int) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.all >= most:
+		return broker.Errorf(broker.RateLimited, "the server holds %d waiting requests, which is the most it may hold; try again later, or ask without wait", x.all)
+	case ofAddress > 0 && from.IsValid() && x.byAddress[from] >= ofAddress:
+		return broker.Errorf(broker.RateLimited, "your address has %d waiting requests, which is the most it may have; try again later, or ask without wait", ofAddress)
+	}
+	x.all++
+	if from.IsValid() {
+		if x.byAddress == nil {
+			x.byAddress = map[netip.Prefix]int{}
+		}
+		x.byAddress[from]++
+	}
+	return nil
+}
+
+func (x *held) leave(from netip.Prefix) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.all--
+	if !from.IsValid() {
+		return
+	}
+	if x.byAddress[from]--; x.byAddress[from] == 0 {
+		delete(x.byAddress, from)
+	}
+}
+
+func (x *held) count() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.all
+}
+
+// address is whose request it is. An IPv6 customer has a network of addresses, which counts as one. (RFC 6177) The zero
+// Prefix is nobody's: there is no network, in a test or on a pipe.
+func (h *Reader) address(r *http.Request) netip.Prefix {
+	var a netip.Addr
+	if h.opts.ClientAddress != nil {
+		a = h.opts.ClientAddress(r)
+	} else {
+		at, _ := netip.ParseAddrPort(r.RemoteAddr)
+		a = at.Addr().Unmap()
+	}
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	who, _ := a.Prefix(bits)
+	return who
+}
