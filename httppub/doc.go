@@ -1,11 +1,19 @@
-// Package httppub is waft's door for plain HTTP: an http.Handler that takes publications.
+// Package httppub is waft's door for plain HTTP: an http.Handler that takes publications, New, and one that answers what a
+// realm keeps and who is there, NewReader.
 //
 //	POST /realm/{realm}/publish/             {"items":[{"channel":"news","id":"7","json-object":{"n":1}}]}
 //	POST /realm/{realm}/publish/{channel}/   {"items":[{"json-object":{"n":1}}]}
 //
+//	GET    /realm/{realm}/channels/{channel}/messages?since=&before=&limit=&order=&wait=
+//	DELETE /realm/{realm}/channels/{channel}/messages/{id}
+//	GET    /realm/{realm}/channels/   …/channels/{channel}/   …/sessions/   …/usage
+//	DELETE /realm/{realm}/sessions/{label}
+//
+// docs/http.md is the page for those who use them.
+//
 // It speaks the publish API of Fanout Cloud and of Pushpin (EPCP), so that their client libraries work unmodified.
 //
-// # What flows
+// # What flows in
 //
 //	bytes ─▶ path ─▶ realm ─▶ credentials ─▶ body ─▶ items ─▶ Broker.PublishAll ─▶ answer
 //	         400     404      401            400     400      401 403 413 503      200
@@ -15,6 +23,14 @@
 // The realm is looked up before the credential is: its keys are what a token is held against. A 404 therefore tells
 // anybody which realms exist, and that is meant: a realm's id stands in the address of everything it serves, and a
 // subscriber without credentials can ask for those addresses as well. What a realm's rules and keys are is told to nobody.
+//
+// # What flows out
+//
+//	path ─▶ resource ─▶ method ─▶ credentials ─▶ query ─▶ Broker.History, ListChannels, … ─▶ page ─▶ ETag, 304 or 200
+//	        404 400     405       401            400      401 403 404 410 429
+//
+// A Reader is one realm's. A request that waits (poll.go) holds a session which only wakes it: what it answers is read from the history,
+// as any other page.
 //
 // # What is promised
 //
@@ -28,6 +44,12 @@
 //     "//publish/" when their base address ends in a slash; that address is served as it is.
 //   - A refusal is one plain sentence that names what was wrong: the client libraries show it to people as it comes.
 //     JSON (with a code, and receipts after a success) is for those whose Accept header names application/json.
+//   - A page of messages has no gap behind the position that was asked for; where there would be one the answer is 410. Who
+//     goes on from each answer's position misses nothing and gets nothing twice, whether or not the requests wait.
+//   - An address names one thing. A channel is one part of it, and whatever it is called it is not taken for anything else.
+//   - An answer that is public is one that anybody may have, and one that may be used unasked is one to which nothing
+//     will be added.
+//   - No request is held for longer than its time, its client, its credential and its server last.
 //
 // # Reading an item
 //
@@ -54,9 +76,20 @@
 //	answer.go       receipts or an error → the response, as text or JSON
 //	errors.go       the one table from error kinds to status codes
 //
-// The package starts no goroutine and holds no lock.
+//	reader.go       options of the other handler, and the request's way through
+//	resource.go     addresses; query.go what stands behind the question mark
+//	messages.go     a page of a history; json.go a message in it; cache.go what caches are told
+//	poll.go         requests that wait; held.go how many may
+//	channels.go, sessions.go, usage.go    what their names say
+//	origins.go      whose pages' scripts may read
+//	readerstats.go  counts
+//
+// The package starts no goroutine. held has a lock, under which nothing is called.
 //
 // # Deliberately not done
+//
+// Addresses for the ids "." and "..", which clients take for something else. Purging a history: items are removed one by one.
+// JSON-P: a page of another origin is listed, or cannot read. Compressing answers: that is the proxy's.
 //
 // Publishing from a page of another origin: OPTIONS is answered with 405, so that a browser sends no token. (The plain
 // POST that it sends without asking has no credential, and can do what the rules let anybody do.)

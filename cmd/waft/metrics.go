@@ -40,6 +40,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	for _, r := range c.server.realms {
 		collectBroker(to, r.id, r.broker.Stats())
 		collectAuth(to, r.id, r.access.verifier.Load().Stats())
+		collectReader(to, r.id, r.reader.Stats())
 		collectPresence(to, r.id, r.presence.Stats())
 		collectBayeux(to, r.id, r.bayeux.Stats())
 		for _, l := range r.links {

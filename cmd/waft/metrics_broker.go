@@ -12,6 +12,9 @@ var (
 	messagesDuplicate  = counter("waft_messages_duplicate_total", "Publishes answered with the receipt of an earlier one, for their idempotency key.", "realm")
 	messagesRemoved    = counter("waft_messages_removed_total", "Items removed from histories.", "realm")
 	publishesRejected  = counter("waft_publishes_rejected_total", "Publishes refused, by kind of error.", "realm", "kind")
+	publishedBytes     = counter("waft_published_bytes_total", "Bytes of the texts of the messages accepted.", "realm")
+	deliveredBytes     = counter("waft_delivered_bytes_total", "Bytes of the texts of the messages queued for sessions, once for each.", "realm")
+	sessionSeconds     = counter("waft_session_seconds_total", "Seconds that sessions have lived, by protocol.", "realm", "protocol")
 	deliveries         = counter("waft_deliveries_total", "Messages queued for sessions.", "realm")
 	deliveriesLost     = counter("waft_deliveries_lost_total", "Queued messages that never reached their reader, by reason.", "realm", "reason")
 	sessionsNow        = gauge("waft_sessions", "Sessions now, by protocol.", "realm", "protocol")
@@ -34,6 +37,11 @@ func collectBroker(to chan<- prometheus.Metric, realm string, s broker.Stats) {
 	send(to, messagesDuplicate, s.Duplicates, realm)
 	send(to, messagesRemoved, s.Removed, realm)
 	send(to, deliveries, s.Delivered, realm)
+	send(to, publishedBytes, s.PublishedBytes, realm)
+	send(to, deliveredBytes, s.DeliveredBytes, realm)
+	for protocol, lived := range s.SessionTime {
+		send(to, sessionSeconds, int64(lived.Seconds()), realm, protocol)
+	}
 	for kind, n := range s.Rejected {
 		send(to, publishesRejected, n, realm, kind.String())
 	}

@@ -21,6 +21,7 @@ type realm struct {
 	broker   *broker.Broker
 	presence *presence.Tracker // nil: none
 	bayeux   *bayeux.Handler
+	reader   *httppub.Reader
 	links    []*xmppLink
 
 	stopLinks context.CancelFunc // nil until startLinks
@@ -85,6 +86,9 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	door := r.Bayeux.options(t.broker, &t.access, s.outbox, logger, dir)
 	door.ClientAddress = s.proxies.client
 	if t.bayeux, err = bayeux.New(door); err != nil {
+		return err
+	}
+	if t.reader, err = r.HTTP.reader(t.broker, &t.access, s.proxies, logger); err != nil {
 		return err
 	}
 	store := broker.NewMemoryStore() // as lasting as the engine is
@@ -161,6 +165,7 @@ func (t *realm) stopDoors(ctx context.Context) error {
 	if t.stopLinks != nil {
 		t.stopLinks()
 	}
+	t.reader.Shutdown()
 	failed := t.bayeux.Shutdown(ctx)
 	ended := make(chan struct{})
 	go func() { t.running.Wait(); close(ended) }()

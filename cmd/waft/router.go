@@ -13,6 +13,7 @@ import (
 // router finds the handler of an address on the public listener:
 //
 //	/realm/{realm}/publish…    the publish API of any realm
+//	/realm/{realm}/channels…, sessions…, usage    what that realm keeps and who is there
 //	/realm/{realm}/bayeux…     that realm's Bayeux
 //	/bayeux…                   Bayeux of the realm that lists the request's host, else of `default`
 //
@@ -22,6 +23,7 @@ type router struct {
 	bodyTimeout time.Duration // to send a publish request's body
 
 	publish http.Handler
+	readers map[string]http.Handler // by the realm's id
 	realms  map[string]http.Handler // Bayeux, by the realm's id
 	hosts   map[string]http.Handler // Bayeux, by host name in lower case
 }
@@ -35,12 +37,15 @@ func (t *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusNotFound)
-	_, _ = io.WriteString(w, "There is nothing at this address. waft serves /bayeux and /realm/{realm}/publish/.\n")
+	_, _ = io.WriteString(w, "There is nothing at this address. waft serves /bayeux, /realm/{realm}/publish/ and /realm/{realm}/channels/.\n")
 }
 
 func (t *router) find(r *http.Request) http.Handler {
 	if httppub.Serves(r) {
 		return http.HandlerFunc(t.servePublish)
+	}
+	if realm, ok := httppub.Reads(r); ok {
+		return t.readers[realm]
 	}
 	path := r.URL.EscapedPath()
 	if isBayeux(path) {

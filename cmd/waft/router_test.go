@@ -16,6 +16,7 @@ func named(name string) http.Handler {
 func TestRouter(t *testing.T) {
 	route := &router{
 		publish: named("publish"),
+		readers: map[string]http.Handler{"default": named("default reads"), "a": named("a reads")},
 		realms:  map[string]http.Handler{"default": named("default"), "a": named("a")},
 		hosts:   map[string]http.Handler{"a.example": named("a")},
 	}
@@ -25,6 +26,11 @@ func TestRouter(t *testing.T) {
 		{"publish_with_a_slash_too_many", "x", "/realm/a//publish/", "publish"},
 		{"publish_to_a_channel", "x", "/realm/a/publish/b%2Fc/", "publish"},
 		{"publish_of_a_realm_that_is_not_there_is_for_its_handler", "x", "/realm/nowhere/publish/", "publish"},
+		{"channels_of_a_realm", "x", "/realm/a/channels/b%2Fc/messages?limit=1", "a reads"},
+		{"channels_of_a_realm_whatever_the_host", "a.example", "/realm/default/channels", "default reads"},
+		{"sessions_of_a_realm", "x", "/realm/a/sessions/", "a reads"},
+		{"usage_of_a_realm", "x", "/realm/a/usage", "a reads"},
+		{"channels_of_a_realm_that_is_not_there", "x", "/realm/nowhere/channels/", ""},
 		{"bayeux_is_the_default_realm", "x", "/bayeux", "default"},
 		{"bayeux_with_a_slash", "x", "/bayeux/", "default"},
 		{"bayeux_with_a_sub_path", "x", "/bayeux/handshake", "default"},

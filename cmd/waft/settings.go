@@ -64,6 +64,7 @@ type realmSettings struct {
 	Rules    []ruleSettings    `toml:"rule"`
 	Bayeux   bayeuxSettings    `toml:"bayeux"`
 	Presence presenceSettings  `toml:"presence"`
+	HTTP     realmHTTPSettings `toml:"http"`
 	XMPP     []xmppSettings    `toml:"xmpp"`
 
 	keyMade bool // its one key was made at the start
@@ -144,6 +145,7 @@ func (r *realmSettings) complete() {
 	}
 	r.Bayeux.complete()
 	r.Presence.complete()
+	r.HTTP.complete()
 	for i := range r.XMPP {
 		r.XMPP[i].complete()
 	}

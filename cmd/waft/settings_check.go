@@ -111,6 +111,11 @@ func (r *realmSettings) validate(f *faults, where string, env environment, dir s
 			f.add("%s: bayeux.origins: %v", where, err)
 		}
 	}
+	for _, o := range r.HTTP.Origins {
+		if err := checkOrigin(o); err != nil {
+			f.add("%s: http.origins: %v", where, err)
+		}
+	}
 	if err := bayeux.CheckHeaders(r.Bayeux.AllowHeaders); err != nil {
 		f.add("%s: bayeux.allow_headers: %v", where, err)
 	}
