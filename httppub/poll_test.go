@@ -91,6 +91,51 @@ func TestPoll_ends_with_an_empty_list_and_where_to_go_on(t *testing.T) {
 	})
 }
 
+// between is an engine that has something happen after a history was read and before the reader knows it.
+type between struct {
+	*broker.MemoryEngine
+	reads int
+	after func(read int)
+}
+
+func (e *between) History(ctx context.Context, c broker.Channel, r broker.Range) (broker.Page, error) {
+	page, err := e.MemoryEngine.History(ctx, c, r)
+	e.reads++
+	e.after(e.reads)
+	return page, err
+}
+
+func TestPoll_what_is_published_between_reading_and_waiting_wakes_it(t *testing.T) {
+	for at := 1; at <= 2; at++ { // the history is read before it is held, and when it is
+		synctest.Test(t, func(t *testing.T) {
+			e := &between{MemoryEngine: broker.NewMemoryEngine(broker.MemoryOptions{}), after: func(int) {}}
+			b, err := broker.New(broker.Options{
+				Authorizer: shelves{}, Engine: e,
+				Retention: func(broker.Channel) broker.Retention { return broker.Retention{Size: 10} },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Shutdown(context.Background())
+			h, err := NewReader(ReaderOptions{Broker: b})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := &library{h, b}
+			since := l.publish(t, "/news", "1", "1")
+			e.after = func(read int) {
+				if read == at {
+					l.publish(t, "/news", "2", "2")
+				}
+			}
+			began := time.Now()
+			if p := readPage(t, l.get(news+"?wait=30&since="+since.String())); p.ids() != "2" || time.Since(began) != 0 {
+				t.Errorf("published behind read %d: %+v after %v", at, p, time.Since(began))
+			}
+		})
+	}
+}
+
 func TestPoll_from_before_the_first_message(t *testing.T) {
 	inBubble(t, func(t *testing.T, l *library) {
 		p := readPage(t, l.get(news+"?wait=5"))
