@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"waft/broker"
 )
@@ -47,9 +48,13 @@ func (h *Reader) answer(c *call, body []byte) {
 		}
 	}
 	header.Set("Content-Length", strconv.Itoa(len(body)))
-	if c.Method != http.MethodHead {
-		_, _ = c.w.Write(body) // who has gone does not read it
+	if c.Method == http.MethodHead {
+		return
 	}
+	// A client that takes nothing must not keep a goroutine and the body for ever. net/http takes the deadline off again
+	// when the response is written; what fails here fails for somebody who has gone.
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(h.within))
+	_, _ = c.w.Write(body)
 }
 
 // entityTag is a strong one: equal bodies, and no others, have equal tags. (RFC 9110 §8.8.3)

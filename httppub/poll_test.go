@@ -116,7 +116,7 @@ func TestPoll_what_is_published_between_reading_and_waiting_wakes_it(t *testing.
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer b.Shutdown(context.Background())
+			defer func() { _ = b.Shutdown(context.Background()) }()
 			h, err := NewReader(ReaderOptions{Broker: b})
 			if err != nil {
 				t.Fatal(err)

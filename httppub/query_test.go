@@ -25,7 +25,7 @@ func TestQuery(t *testing.T) {
 		{raw: "wait=0", want: query{waits: true}},
 		{raw: "_=1700000000&_cb=x&_=2", want: query{}},
 
-		{raw: "sinse=0", fault: `"sinse", which is none of since, before, limit, order, wait`},
+		{raw: "from=0", fault: `"from", which is none of since, before, limit, order, wait`},
 		{raw: "access_token=x", fault: `"access_token", which is none of`},
 		{raw: "since=0&since=0", fault: "several since"},
 		{raw: "since=x", fault: "since: \"x\" is not a position that this server gave out"},

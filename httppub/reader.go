@@ -39,6 +39,7 @@ type Reader struct {
 	origins origins
 	closing context.Context // ends with Shutdown
 	close   context.CancelFunc
+	within  time.Duration // in which a client has to take an answer
 
 	held     held
 	counters counters
@@ -60,7 +61,7 @@ func NewReader(o ReaderOptions) (*Reader, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	h := &Reader{opts: o}
+	h := &Reader{opts: o, within: time.Minute}
 	var err error
 	if h.origins, err = parseOrigins(o.Origins); err != nil {
 		return nil, err

@@ -2,6 +2,9 @@ package httppub
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -81,7 +84,7 @@ func TestReader_refusals(t *testing.T) {
 		{"getting one message", "GET", news + "/1", 405, "answers to DELETE", "DELETE, OPTIONS"},
 		{"getting one session", "GET", "sessions/x-1", 405, "answers to DELETE", "DELETE, OPTIONS"},
 		{"a method of nobody's", "BREW", "usage", 405, "answers to GET", "GET, HEAD, OPTIONS"},
-		{"an unknown parameter", "GET", news + "?sinse=0", 400, "none of since", ""},
+		{"an unknown parameter", "GET", news + "?from=0", 400, "none of since", ""},
 		{"a parameter where none is known", "GET", "usage?limit=1", 400, "takes none", ""},
 		{"a bad query", "GET", news + "?limit=x", 400, "whole number", ""},
 		{"after no session", "GET", "sessions/?after=x", 400, "not the label of a session", ""},
@@ -125,6 +128,35 @@ func TestReader_takes_no_body_and_does_not_wait_for_one(t *testing.T) {
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusBadRequest || !response.Close {
 		t.Errorf("answered %d, closing %v", response.StatusCode, response.Close)
+	}
+}
+
+func TestReader_does_not_wait_for_a_client_that_takes_nothing(t *testing.T) {
+	l := openLibrary(t, func(o *ReaderOptions) { o.MaxPageBytes = 1 << 30 })
+	l.within = 50 * time.Millisecond
+	for i := range 10 {
+		l.publish(t, "/news", fmt.Sprint(i), `"`+strings.Repeat("x", 900_000)+`"`)
+	}
+	served := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(served)
+		for range 2 { // more than the sockets between hold
+			l.ServeHTTP(w, r)
+		}
+	}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /realm/r/"+news+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-served:
+	case <-time.After(20 * time.Second):
+		t.Error("the handler waits for ever")
 	}
 }
 

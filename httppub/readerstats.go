@@ -39,7 +39,7 @@ func (h *Reader) Stats() ReaderStats {
 	c := &h.counters
 	s := ReaderStats{
 		Pages: c.pages.Load(), Messages: c.messages.Load(), Unchanged: c.unchanged.Load(),
-		Polls: c.polls.Load(), Empty: c.empty.Load(), Refused: map[broker.Kind]uint64{}, Held: h.held.count(),
+		Polls: c.polls.Load(), Empty: c.empty.Load(), Refused: make(map[broker.Kind]uint64), Held: h.held.count(),
 	}
 	for k := range broker.Closed + 1 {
 		s.Refused[k] = c.refused[k].Load()
