@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -23,24 +25,30 @@ id = "other"
 secret = "` + goodKey + `"
 `
 
-// call sends a request without a body to the public listener.
-func (r *running) call(t *testing.T, method, path, token string) (status int, body string) {
+// call sends a request without a body to the public listener, with names and values of further header fields. It may be
+// called by any goroutine.
+func (r *running) call(t *testing.T, method, path, token string, fields ...string) (status int, body string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, r.url()+path, nil)
+	request, err := http.NewRequestWithContext(context.Background(), method, r.url()+path, nil)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return 0, ""
+	}
+	for i := 0; i < len(fields); i += 2 {
+		request.Header.Set(fields[i], fields[i+1])
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := client(t).Do(request)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return 0, ""
 	}
 	defer response.Body.Close()
 	b, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	return response.StatusCode, string(b)
 }
@@ -85,6 +93,68 @@ func TestHTTP_realms_are_apart(t *testing.T) {
 	}
 }
 
+func TestHTTP_settings_reach_the_door(t *testing.T) {
+	r := serve(t, map[string]string{envRealmKey: goodKey}, "--config", writeConfig(t, `
+trusted_proxies = ["127.0.0.1"]
+[[realm]]
+id = "default"
+[realm.http]
+origins = ["https://app.example"]
+max_page = 2
+max_held_per_address = 1
+page_age = "7s"
+`))
+	token := mint(t, goodKey)
+	if status, body := post(t, r.url()+"/realm/default/publish/x/", token, `{"items":[{"id":"1","fpp":1},{"id":"2","fpp":2},{"id":"3","fpp":3}]}`); status != http.StatusOK {
+		t.Fatal(body)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url()+"/realm/default/channels/x/messages?since=0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Origin", "https://app.example")
+	first, err := client(t).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Body.Close()
+	var page struct {
+		Messages []struct{ ID string }
+		Position string
+	}
+	if err := json.NewDecoder(first.Body).Decode(&page); err != nil || len(page.Messages) != 2 {
+		t.Errorf("the page is %+v (%v)", page, err)
+	}
+	if h := first.Header; h.Get("Access-Control-Allow-Origin") != "https://app.example" || h.Get("Cache-Control") != "public, max-age=7" {
+		t.Errorf("its head is %v", h)
+	}
+
+	// One request of an address is held and the next one not, whichever way they came.
+	path := "/realm/default/channels/x/messages?wait=50&since=" + page.Position[:strings.LastIndexByte(page.Position, '-')] + "-3"
+	for i, from := range []string{"192.0.2.1", "192.0.2.2"} {
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			r.call(t, http.MethodGet, path, "", "X-Forwarded-For", from)
+		}()
+		t.Cleanup(func() { r.stop(); <-answered })
+		r.held(t, i+1)
+		if status, body := r.call(t, http.MethodGet, path, "", "X-Forwarded-For", from); status != http.StatusTooManyRequests {
+			t.Errorf("the second request of %s: %d %s", from, status, body)
+		}
+	}
+}
+
+// held waits until so many requests are.
+func (r *running) held(t *testing.T, n int) {
+	t.Helper()
+	for began := time.Now(); r.realms[0].reader.Stats().Held != n; time.Sleep(time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("%d requests are held, and not %d", r.realms[0].reader.Stats().Held, n)
+		}
+	}
+}
+
 func TestHTTP_a_stop_answers_those_who_wait(t *testing.T) {
 	r := serve(t, map[string]string{envRealmKey: goodKey})
 	answered := make(chan string, 1)
@@ -92,10 +162,7 @@ func TestHTTP_a_stop_answers_those_who_wait(t *testing.T) {
 		_, body := r.call(t, "GET", "/realm/default/channels/x/messages?wait=50", "")
 		answered <- body
 	}()
-	held := r.realms[0].reader
-	for began := time.Now(); held.Stats().Held == 0 && time.Since(began) < 10*time.Second; {
-		time.Sleep(time.Millisecond)
-	}
+	r.held(t, 1)
 	if code := r.stop(); code != exitOK {
 		t.Errorf("exit code %d: %s", code, r.err.String())
 	}
