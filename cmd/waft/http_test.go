@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const twoRealms = `
+const readRealms = `
 [[realm]]
 id = "default"
 [[realm.key]]
@@ -55,7 +55,7 @@ func (r *running) call(t *testing.T, method, path, token string, fields ...strin
 
 // A token of one realm is none in another, even if both have one key.
 func TestHTTP_realms_are_apart(t *testing.T) {
-	r := serve(t, nil, "--config", writeConfig(t, twoRealms))
+	r := serve(t, nil, "--config", writeConfig(t, readRealms))
 	token := mint(t, goodKey)
 	if status, body := post(t, r.url()+"/realm/default/publish/secret/a/", token, `{"items":[{"id":"1","json-object":"ours"}]}`); status != http.StatusOK {
 		t.Fatal(body)
