@@ -82,6 +82,7 @@
 //	poll.go         requests that wait; held.go how many may
 //	channels.go, sessions.go, usage.go    what their names say
 //	origins.go      whose pages' scripts may read
+//	shared.go       what the doors below this package need of it
 //	readerstats.go  counts
 //
 // The package starts no goroutine. held has a lock, under which nothing is called.

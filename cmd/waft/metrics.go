@@ -43,6 +43,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		collectReader(to, r.id, r.reader.Stats())
 		collectPresence(to, r.id, r.presence.Stats())
 		collectBayeux(to, r.id, r.bayeux.Stats())
+		collectEvents(to, r.id, r.events.Stats())
 		for _, l := range r.links {
 			collectXMPP(to, r.id, l.domain, l.service.Stats())
 		}

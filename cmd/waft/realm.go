@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 
 	"waft/bayeux"
 	"waft/broker"
 	"waft/broker/presence"
 	"waft/httppub"
+	"waft/httppub/sse"
 	"waft/xmpp"
 )
 
@@ -22,6 +24,7 @@ type realm struct {
 	presence *presence.Tracker // nil: none
 	bayeux   *bayeux.Handler
 	reader   *httppub.Reader
+	events   *sse.Handler
 	links    []*xmppLink
 
 	stopLinks context.CancelFunc // nil until startLinks
@@ -89,6 +92,12 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 		return err
 	}
 	if t.reader, err = r.HTTP.reader(t.broker, &t.access, s.proxies, logger); err != nil {
+		return err
+	}
+	events := r.Events.options(t.broker, &t.access, s.outbox, logger)
+	events.Origins, events.ClientAddress = r.HTTP.Origins, s.proxies.client
+	events.Generation = rand.Uint32() //nolint:gosec // G404: it tells this process from the last, whose histories are gone
+	if t.events, err = sse.New(events); err != nil {
 		return err
 	}
 	store := broker.NewMemoryStore() // as lasting as the engine is
@@ -166,7 +175,12 @@ func (t *realm) stopDoors(ctx context.Context) error {
 		t.stopLinks()
 	}
 	t.reader.Shutdown()
+	var streams error
+	var events sync.WaitGroup
+	events.Go(func() { streams = t.events.Shutdown(ctx) })
 	failed := t.bayeux.Shutdown(ctx)
+	events.Wait()
+	failed = firstError(failed, streams)
 	ended := make(chan struct{})
 	go func() { t.running.Wait(); close(ended) }()
 	select {

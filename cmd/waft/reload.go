@@ -81,7 +81,7 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 	for i, c := range changes {
 		r, set := s.realms[i], &next.Realms[i]
 		// validate has refused what these could refuse.
-		if err := errors.Join(r.broker.SetLimits(set.Limits.broker()), r.bayeux.SetLimits(set.Bayeux.limits())); err != nil {
+		if err := errors.Join(r.broker.SetLimits(set.Limits.broker()), r.bayeux.SetLimits(set.Bayeux.limits()), r.events.SetLimits(set.Events.limits())); err != nil {
 			return fmt.Errorf("realm %s: %w", r.id, err)
 		}
 		old := r.access.verifier.Load()
@@ -129,6 +129,7 @@ func fixed(s *settings) settings {
 		r.Rules, r.Keys, r.APIKeys, r.Revoked, r.Limits, r.Tokens = nil, nil, nil, nil, limitSettings{}, tokenSettings{}
 		b := &r.Bayeux
 		b.AddressSessions, b.AddressConnections, b.AddressHandshakes, b.AddressMessages, b.SessionMessages, b.BadTokens = 0, 0, 0, 0, 0, 0
+		r.Events.MaxStreams, r.Events.AddressStreams = 0, 0
 	}
 	return c
 }

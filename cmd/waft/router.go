@@ -14,6 +14,7 @@ import (
 //
 //	/realm/{realm}/publish…    the publish API of any realm
 //	/realm/{realm}/channels…, sessions…, usage    what that realm keeps and who is there
+//	/realm/{realm}/events      that realm's event streams
 //	/realm/{realm}/bayeux…     that realm's Bayeux
 //	/bayeux…                   Bayeux of the realm that lists the request's host, else of `default`
 //
@@ -25,6 +26,7 @@ type router struct {
 	publish http.Handler
 	readers map[string]http.Handler // by the realm's id
 	realms  map[string]http.Handler // Bayeux, by the realm's id
+	events  map[string]http.Handler // by the realm's id
 	hosts   map[string]http.Handler // Bayeux, by host name in lower case
 }
 
@@ -37,7 +39,7 @@ func (t *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusNotFound)
-	_, _ = io.WriteString(w, "There is nothing at this address. waft serves /bayeux, /realm/{realm}/publish/ and /realm/{realm}/channels/.\n")
+	_, _ = io.WriteString(w, "There is nothing at this address. waft serves /bayeux, /realm/{realm}/publish/, /realm/{realm}/channels/ and /realm/{realm}/events.\n")
 }
 
 func (t *router) find(r *http.Request) http.Handler {
@@ -59,10 +61,16 @@ func (t *router) find(r *http.Request) http.Handler {
 		return nil
 	}
 	id, rest, ok := strings.Cut(rest, "/")
-	if !ok || !isBayeux("/"+strings.TrimPrefix(rest, "/")) {
+	switch rest = strings.TrimPrefix(rest, "/"); {
+	case !ok:
+		return nil
+	case rest == "events" || rest == "events/":
+		return t.events[id]
+	case isBayeux("/" + rest):
+		return t.realms[id]
+	default:
 		return nil
 	}
-	return t.realms[id]
 }
 
 // servePublish bounds the time that a body may take; net/http sets a deadline of its own for the next request.

@@ -18,6 +18,7 @@ func TestRouter(t *testing.T) {
 		publish: named("publish"),
 		readers: map[string]http.Handler{"default": named("default reads"), "a": named("a reads")},
 		realms:  map[string]http.Handler{"default": named("default"), "a": named("a")},
+		events:  map[string]http.Handler{"a": named("events of a")},
 		hosts:   map[string]http.Handler{"a.example": named("a")},
 	}
 	for _, c := range []struct{ name, host, uri, want string }{
@@ -41,6 +42,11 @@ func TestRouter(t *testing.T) {
 		{"a_realm_by_its_path", "x", "/realm/a/bayeux", "a"},
 		{"a_realm_by_its_path_with_a_slash_too_many", "x", "/realm/a//bayeux", "a"},
 		{"a_realm_by_its_path_whatever_the_host", "a.example", "/realm/default/bayeux/connect", "default"},
+		{"events_of_a_realm", "x", "/realm/a/events?channel=/x", "events of a"},
+		{"events_with_slashes_too_many", "x", "/realm/a//events/", "events of a"},
+		{"events_of_a_realm_that_is_not_there", "x", "/realm/nowhere/events", ""},
+		{"a_word_that_begins_like_events", "x", "/realm/a/eventsource", ""},
+		{"below_events", "x", "/realm/a/events/x", ""},
 		{"a_realm_that_is_not_there", "x", "/realm/nowhere/bayeux", ""},
 		{"a_word_that_begins_like_bayeux", "x", "/bayeuxx", ""},
 		{"a_word_that_begins_like_publish", "x", "/realm/a/publisher/", ""},

@@ -63,6 +63,7 @@ type realmSettings struct {
 	Revoked  []revokedSettings `toml:"revoked"`
 	Rules    []ruleSettings    `toml:"rule"`
 	Bayeux   bayeuxSettings    `toml:"bayeux"`
+	Events   eventsSettings    `toml:"events"`
 	Presence presenceSettings  `toml:"presence"`
 	HTTP     realmHTTPSettings `toml:"http"`
 	XMPP     []xmppSettings    `toml:"xmpp"`
@@ -144,6 +145,7 @@ func (r *realmSettings) complete() {
 		r.Rules[i].complete()
 	}
 	r.Bayeux.complete()
+	r.Events.complete()
 	r.Presence.complete()
 	r.HTTP.complete()
 	for i := range r.XMPP {

@@ -125,6 +125,9 @@ func (r *realmSettings) validate(f *faults, where string, env environment, dir s
 	if _, ok := overflows[r.Bayeux.Overflow]; !ok {
 		f.add("%s: bayeux.overflow: %q is neither \"disconnect\" nor \"drop_oldest\"", where, r.Bayeux.Overflow)
 	}
+	if most := 100; r.Events.MaxChannels > most {
+		f.add("%s: events.max_channels: %d is more than an event's id can carry; the limit is %d", where, r.Events.MaxChannels, most)
+	}
 	if _, err := r.Presence.tracker(); err != nil {
 		f.add("%s: presence: %v", where, err)
 	}

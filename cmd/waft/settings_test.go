@@ -147,6 +147,7 @@ func TestLoad_what_makes_no_sense_is_named(t *testing.T) {
 		{"a_header_field", realm + "[realm.bayeux]\nallow_headers = ['X-A\tb']", "bayeux.allow_headers: "},
 		{"a_script_that_is_not_there", realm + "[realm.bayeux]\nclient_script = 'nowhere.js'", "bayeux.client_script: "},
 		{"a_limit_of_an_address", realm + "[realm.bayeux]\nmessages_per_address = -1", "bayeux.messages_per_address: must not be negative"},
+		{"more_channels_than_an_id_carries", realm + "[realm.events]\nmax_channels = 101", "events.max_channels: 101 is more than"},
 		{"a_proxy_that_is_no_address", "trusted_proxies = ['proxy.example']", `trusted_proxies: "proxy.example" is neither an address`},
 		{"a_proxy_range_of_too_many_bits", "trusted_proxies = ['10.0.0.0/33']", `trusted_proxies: "10.0.0.0/33" is neither`},
 		{"a_proxy_range_of_everybody", "trusted_proxies = ['0.0.0.0/0']", `trusted_proxies: "0.0.0.0/0" is every address`},

@@ -1,0 +1,175 @@
+package sse
+
+import (
+	"encoding/binary"
+	"time"
+
+	"waft/broker"
+)
+
+// slack is more than passes between a message's time, which it gets before it is stored, and its delivery; and more than the
+// clocks of two processes differ by. What the base of an id is worth depends on it.
+const slack = 5 * time.Second
+
+const (
+	compactID   = 1024        // bytes of an id from which on it names fewer channels of wildcards
+	remember    = time.Minute // how long it names them else, after their last message
+	maxRecent   = 4096        // channels of wildcards that are remembered at all
+	pruneEvery  = time.Second // how often those that are quiet are looked for
+	minRemember = 2 * slack   // what must be remembered: a channel quiet for less may have a message on either side of the base
+	msPerSlack  = int64(slack / time.Millisecond)
+)
+
+// cursor is where a stream is in each of its channels, as its ids say it.
+//
+// Channels that were asked for by name have their position always. Those of wildcards can be any number, so only the recent
+// ones have theirs; of the rest the base says enough: deliveries leave in the order in which messages were published, so
+// that behind one of time t comes none that is older than t less slack. A replay goes channel by channel, and until it
+// is through the base stays where it is.
+type cursor struct {
+	named     []named
+	wild      bool          // there are wildcards
+	stamp     func() uint32 // what the server has forgotten
+	base      int64         // Unix milliseconds
+	frozen    int           // deliveries of the replay that are still to come
+	recent    map[broker.Channel]recent
+	torn      int64 // the base must be beyond it: a channel was forgotten too early
+	pruned    int64 // when that was done last
+	wildBytes int   // of the recent ones in an id
+}
+
+type named struct {
+	channel broker.Channel
+	hash    uint64
+	at      broker.Position
+}
+
+type recent struct {
+	at   broker.Position
+	time int64 // of its last message
+}
+
+// pass moves the cursor behind m.
+func (c *cursor) pass(m *broker.Message) {
+	replayed := c.frozen > 0
+	if replayed {
+		c.frozen--
+	}
+	if m.Retracted { // it has no place of its own
+		return
+	}
+	if n := c.find(m.Channel); n != nil {
+		n.at = m.Position
+		return
+	}
+	if !c.wild {
+		return
+	}
+	now := m.Time.UnixMilli()
+	c.note(m.Channel, m.Position, now)
+	if !replayed {
+		c.advance(now)
+	}
+	if len(c.recent) > maxRecent {
+		c.tear()
+	}
+}
+
+func wildSize(c broker.Channel) int { return len(c) + 2 + 8 + 5 }
+
+// advance moves the base: everything that was published before now less slack has been delivered.
+func (c *cursor) advance(now int64) {
+	if !c.wild || c.frozen > 0 {
+		return
+	}
+	c.base = max(c.base, now-msPerSlack)
+	keep := remember
+	if c.wildBytes > compactID*3/4 {
+		keep = minRemember
+	}
+	if until := now - keep.Milliseconds(); now-c.pruned >= pruneEvery.Milliseconds() {
+		c.pruned = now
+		for name, r := range c.recent {
+			if r.time <= until {
+				c.forget(name)
+			}
+		}
+	}
+}
+
+// note remembers the place of a wildcard's channel.
+func (c *cursor) note(name broker.Channel, at broker.Position, time int64) {
+	if c.recent == nil {
+		c.recent = map[broker.Channel]recent{}
+	}
+	old, known := c.recent[name]
+	if !known {
+		c.wildBytes += wildSize(name)
+	}
+	c.recent[name] = recent{at, max(time, old.time)}
+}
+
+func (c *cursor) forget(name broker.Channel) {
+	if _, known := c.recent[name]; known {
+		delete(c.recent, name)
+		c.wildBytes -= wildSize(name)
+	}
+}
+
+// tear forgets a channel before its time. Until the base is beyond, ids say that they are broken.
+func (c *cursor) tear() {
+	for name, r := range c.recent {
+		c.torn = max(c.torn, r.time+msPerSlack)
+		c.forget(name)
+		return
+	}
+}
+
+// find gives the place of a channel that was asked for by name; nil: it was not.
+func (c *cursor) find(ch broker.Channel) *named {
+	for i := range c.named {
+		if c.named[i].channel == ch {
+			return &c.named[i]
+		}
+	}
+	return nil
+}
+
+// appendID appends the id of what has passed.
+func (c *cursor) appendID(dst []byte, scratch *[]byte) []byte {
+	raw := append((*scratch)[:0], idVersion)
+	stamped := c.wild
+	for i := range c.named {
+		stamped = stamped || c.named[i].at.IsZero()
+	}
+	if stamped {
+		raw[0] |= idStamped
+		raw = appendStamp(raw, c.stamp())
+	}
+	raw = binary.AppendUvarint(raw, uint64(len(c.named)))
+	for i := range c.named {
+		raw = appendNamed(raw, c.named[i].hash, c.named[i].at)
+	}
+	if c.wild {
+		raw = c.appendWild(raw)
+	}
+	dst, *scratch = sealID(dst, raw)
+	return dst
+}
+
+// appendWild appends the places of the wildcards, or the word that there are none to be had.
+func (c *cursor) appendWild(raw []byte) []byte {
+	end := len(raw)
+	if c.base >= c.torn {
+		raw[0] |= idBased
+		raw = appendBase(raw, c.base)
+		for name, r := range c.recent {
+			raw = appendWild(raw, name, r.at)
+		}
+		if idLength(len(raw)) <= maxID {
+			return raw
+		}
+	}
+	raw[0] = raw[0]&^idBased | idBroken
+	return raw[:end]
+}

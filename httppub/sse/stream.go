@@ -1,0 +1,214 @@
+package sse
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"waft/broker"
+	"waft/broker/outbox"
+)
+
+// stream is one open stream of events: one session, one connection.
+type stream struct {
+	// static after open
+	h       *Handler
+	form    form
+	from    netip.Addr
+	session *broker.Session
+
+	conn atomic.Pointer[outbox.Conn] // nil until attach
+	ping atomic.Bool                 // a comment is due
+
+	cursor cursor // owned by whoever opens the stream, and then by Fill
+	behind bool   // likewise: the subscriptions are still to be made
+
+	mu      sync.Mutex // guards the rest
+	timer   *broker.Timer
+	closing bool
+	said    bool // the last event
+}
+
+var _ outbox.Source = (*stream)(nil)
+
+// Why sessions end, beside the broker's own reasons.
+var (
+	errGone    = &broker.Error{Kind: broker.Closed, Text: "the client has gone"}
+	errBehind  = &broker.Error{Kind: broker.Unavailable, Text: "more was published than could be replayed; come back with the id of the last event to go on from there"}
+	errRevoked = &broker.Error{Kind: broker.Forbidden, Text: "a channel of the stream is no longer allowed"}
+)
+
+// lapsed implements broker.SessionOptions.Lapsed: a stream lasts as long as all of its channels are granted.
+func lapsed(s *broker.Session, _ broker.Pattern, reason error) {
+	if errors.Is(reason, broker.ErrCredentialExpired) {
+		s.Close(broker.ErrCredentialExpired)
+	} else {
+		s.Close(errRevoked)
+	}
+}
+
+// wake implements broker.SessionOptions.Wake.
+func (st *stream) wake(*broker.Session) {
+	if c := st.conn.Load(); c != nil {
+		c.Ready()
+	}
+}
+
+// ended implements broker.SessionOptions.Ended. Before attach there is nobody to tell; attach looks by itself.
+func (st *stream) ended(_ *broker.Session, reason error) {
+	if c := st.conn.Load(); c != nil {
+		st.farewell(c, reason)
+	}
+}
+
+// farewell says why the stream ends, and closes it behind what has been written.
+func (st *stream) farewell(c *outbox.Conn, reason error) {
+	st.mu.Lock()
+	first := !st.said
+	st.said = true
+	st.mu.Unlock()
+	if first && !errors.Is(reason, errGone) {
+		_ = c.Write(endEvent(reason)) // it may be closed
+	}
+	_ = c.Finish()
+}
+
+// endEvent is the last event. It has no id: the client's is right.
+func endEvent(reason error) []byte {
+	data, err := json.Marshal(struct {
+		Reason  string `json:"reason"`
+		Message string `json:"message"`
+	}{endOf(reason).String(), broker.TextOf(reason)})
+	if err != nil {
+		return nil // texts can be marshalled
+	}
+	return append(append([]byte("event: end\ndata: "), data...), "\n\n"...)
+}
+
+// run serves the stream until the client is gone. A client sends nothing on a stream: whatever comes, it is the end.
+func (st *stream) run() {
+	defer st.gone()
+	var b [1]byte
+	_, _ = st.conn.Load().NetConn().Read(b[:])
+}
+
+// gone is the one place where an attached stream is taken down.
+func (st *stream) gone() {
+	st.mu.Lock()
+	st.closing = true
+	st.mu.Unlock()
+	_ = st.conn.Load().Close() // it may be closed
+	st.timer.Stop()
+	st.h.mu.Lock()
+	delete(st.h.streams, st)
+	st.h.mu.Unlock()
+	st.over()
+}
+
+// over ends the session, if it has not, and the count of the stream.
+func (st *stream) over() {
+	st.session.Close(errGone)
+	st.h.counters.ended[endOf(st.session.Err())].Add(1)
+	st.h.leave(st.from)
+}
+
+// check runs on the wheel: proxies close what is silent, and a client that has gone without a word is noticed by what it does not take.
+func (st *stream) check() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.closing {
+		st.timer.Reset(st.h.opts.KeepAlive)
+		st.ping.Store(true)
+		st.conn.Load().Ready()
+	}
+}
+
+// batch is how many events are written at a time, so that one stream does not hold up its shard.
+const batch = 64
+
+// Fill implements outbox.Source.
+func (st *stream) Fill(sc *outbox.Scratch) []byte {
+	for {
+		sc.Deliveries = st.session.DrainMax(sc.Deliveries[:0], batch)
+		if len(sc.Deliveries) == 0 {
+			if st.ping.Swap(false) {
+				return st.comment(sc)
+			}
+			return nil
+		}
+		if b := st.events(sc); len(b) > 0 {
+			return b
+		}
+	}
+}
+
+// events gives the bytes of what was drained: shared ones where the ids are the same for all, else the shared events with ids of its own.
+func (st *stream) events(sc *outbox.Scratch) []byte {
+	if st.form.has(single) {
+		for _, d := range sc.Deliveries {
+			st.cursor.pass(d.Message)
+		}
+		if len(sc.Deliveries) == 1 {
+			b, _ := sc.Deliveries[0].Message.Encoded(st.form) // none without a form here
+			return b
+		}
+		return sc.Join(st.form, sc.Deliveries, st.form.append)
+	}
+	raw := st.h.scratch.Get().(*[]byte)
+	defer st.h.scratch.Put(raw)
+	sc.Buf = sc.Buf[:0]
+	for _, d := range sc.Deliveries {
+		sc.Buf = st.appendEvent(sc.Buf, raw, d.Message)
+	}
+	return sc.Buf
+}
+
+// appendEvent passes m and appends its event.
+func (st *stream) appendEvent(dst []byte, raw *[]byte, m *broker.Message) []byte {
+	st.cursor.pass(m)
+	b, err := m.Encoded(st.form.with(single, false))
+	if err != nil {
+		return dst
+	}
+	dst = append(dst, "id: "...)
+	dst = st.cursor.appendID(dst, raw)
+	return append(append(dst, '\n'), b...)
+}
+
+// comment gives what keeps the connection open. Where there are wildcards it has an id as well, which browsers take without telling the
+// page: the older the base is, the less it is worth.
+func (st *stream) comment(sc *outbox.Scratch) []byte {
+	sc.Buf = append(sc.Buf[:0], ":\n"...)
+	if st.cursor.wild {
+		raw := st.h.scratch.Get().(*[]byte)
+		defer st.h.scratch.Put(raw)
+		st.cursor.advance(time.Now().UnixMilli())
+		sc.Buf = append(sc.Buf, "id: "...)
+		sc.Buf = append(st.cursor.appendID(sc.Buf, raw), '\n')
+	}
+	sc.Buf = append(sc.Buf, '\n')
+	return sc.Buf
+}
+
+// attach gives the connection to the outbox. Only then does anything reach it but what has been written by hand.
+func (st *stream) attach(c *outbox.Conn) {
+	h := st.h
+	st.mu.Lock() // check may run before the timer is known
+	st.conn.Store(c)
+	st.timer = h.broker.Wheel().AfterFunc(h.opts.KeepAlive, st.check)
+	st.mu.Unlock()
+	h.mu.Lock()
+	h.streams[st] = struct{}{}
+	draining := h.draining
+	h.mu.Unlock()
+	if draining { // Shutdown may have looked at the streams already
+		st.session.Close(broker.ErrShutdown)
+	}
+	if reason := st.session.Err(); reason != nil {
+		st.farewell(c, reason)
+	}
+	c.Ready() // what waits
+}
