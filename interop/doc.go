@@ -22,6 +22,8 @@
 //   - browser_test.go: Faye and CometD in Chromium over every transport that
 //     browsers have, from waft's own pages and from others; and the pages that
 //     may not.
+//   - sse_test.go: EventSource in Chromium and in Node.js, and curl, on event
+//     streams that are cut off and that outlive a restart.
 //   - restart_test.go: waft dies and comes back; clients and links find their
 //     way without help.
 //   - linkcut_test.go: a link that is cut is made again, and its users notice a
