@@ -1,0 +1,47 @@
+package disk
+
+import "sync/atomic"
+
+// counters only grow.
+type counters struct {
+	commits, operations, syncs, failures, repairs, full atomic.Uint64
+}
+
+// Stats is a snapshot of a database's counts.
+type Stats struct {
+	Fsync Fsync
+
+	// Counters.
+	Commits    uint64 // batches written
+	Operations uint64 // publishes, removals and records in them
+	Syncs      uint64 // times that the disk was waited for
+	Failures   uint64 // times that writing failed, and the database went out of service
+	Repairs    uint64 // times that it came back
+	Full       uint64 // times that something was refused because there was no room
+	CacheHits  int64  // blocks found in memory
+	CacheReads int64  // blocks read from the disk
+
+	// Gauges.
+	Up    bool
+	Size  uint64 // bytes of the files
+	Free  uint64 // bytes left on the disk; 0 if that is not known
+}
+
+// Stats counts.
+func (d *DB) Stats() Stats {
+	s := Stats{
+		Fsync: d.opts.Fsync, Commits: d.counters.commits.Load(), Operations: d.operations.Load(), Syncs: d.syncs.Load(),
+		Failures: d.failures.Load(), Repairs: d.repairs.Load(), Full: d.full.Load(), Up: d.Health() == nil,
+	}
+	if usage, err := d.opts.fs.GetDiskUsage(d.opts.Dir); err == nil {
+		s.Free = usage.AvailBytes
+	}
+	d.pebbleMu.RLock()
+	defer d.pebbleMu.RUnlock()
+	if d.pebble != nil {
+		m := d.pebble.Metrics()
+		s.CacheHits, s.CacheReads = m.BlockCache.Hits, m.BlockCache.Misses
+		s.Size = m.DiskSpaceUsage()
+	}
+	return s
+}
