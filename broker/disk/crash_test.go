@@ -6,10 +6,12 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"waft/broker"
 )
@@ -46,67 +48,78 @@ func (l *ledger) copy() *ledger {
 	return c
 }
 
-// crash runs publishers, and takes copies of the file system while they work.
+// crash runs publishers, and takes copies of the file system before operations on it at random.
 func crash(t *testing.T, fsync Fsync, seed uint64, crashes int) (lost []string) {
-	fs := vfs.NewCrashableMem()
-	d := openDB(t, Options{Dir: "data", fs: fs, Fsync: fsync})
-	e, s := start(t, d), d.Store("default")
+	type crashed struct {
+		before *ledger
+		fs     *vfs.MemFS
+	}
+	var mu sync.Mutex // guards the rest
+	var dead []crashed
+	random := rand.New(rand.NewPCG(seed, 99))
 	l := &ledger{receipts: map[broker.Channel][]acknowledged{}, records: map[string]uint64{}, removed: map[string]bool{}}
-	ctx, cancel := context.WithCancel(context.Background())
+	fs := vfs.NewCrashableMem()
+	hooked := errorfs.Wrap(fs, errorfs.InjectorFunc(func(errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(dead) < crashes && random.IntN(6) == 0 {
+			before := l.copy()
+			dead = append(dead, crashed{before, fs.CrashClone(vfs.CrashCloneCfg{
+				UnsyncedDataPercent: []int{0, 0, 30, 100}[random.IntN(4)], RNG: rand.New(rand.NewPCG(seed, random.Uint64())),
+			})})
+		}
+		return nil
+	}))
+	d := openDB(t, Options{Dir: "data", fs: hooked, Fsync: fsync})
+	e, s := start(t, d), d.Store("default")
 	var working sync.WaitGroup
 	for p := range 4 {
-		working.Go(func() {
-			random := rand.New(rand.NewPCG(seed, uint64(p)))
-			for i := 0; ctx.Err() == nil; i++ {
-				c := broker.Channel("/c/" + strconv.Itoa(random.IntN(3)))
-				id := fmt.Sprintf("%d-%d", p, i)
-				r, err := tryPublish(e, c, id, broker.Append{Key: id, Keep: broker.Retention{Size: 100_000}, Replace: true})
-				if err != nil {
-					t.Errorf("publish: %v", err)
-					return
-				}
-				l.mu.Lock()
-				l.receipts[c] = append(l.receipts[c], acknowledged{id, id, r.Position})
-				l.mu.Unlock()
-				switch random.IntN(8) {
-				case 0:
-					name := fmt.Sprintf("r%d", p)
-					l.mu.Lock()
-					revision := l.records[name]
-					l.mu.Unlock()
-					if revision, err = s.Put(ctx, broker.Record{Key: name, Value: []byte(id), Revision: revision}); err != nil {
-						if ctx.Err() == nil {
-							t.Errorf("put: %v", err)
-						}
-						return
-					}
-					l.mu.Lock()
-					l.records[name] = revision
-					l.mu.Unlock()
-				case 1:
-					l.mu.Lock()
-					l.removed[id] = true // from now on it may be gone
-					l.mu.Unlock()
-					if err := e.Remove(context.Background(), c, id, false); err != nil {
-						t.Errorf("remove: %v", err)
-					}
-				}
-			}
-		})
+		working.Go(func() { l.work(t, e, s, p, rand.New(rand.NewPCG(seed, uint64(p)))) })
 	}
-	random := rand.New(rand.NewPCG(seed, 99))
-	for range crashes {
-		time.Sleep(time.Duration(random.IntN(2000)) * time.Microsecond) // a crash comes when it comes
-		before := l.copy()
-		dead := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 0, 30, 100}[random.IntN(4)], RNG: rand.New(rand.NewPCG(seed, random.Uint64()))})
-		lost = append(lost, before.missing(t, dead, fsync)...)
-		if len(lost) > 5 {
-			break
+	working.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	for _, c := range dead {
+		lost = append(lost, c.before.missing(t, c.fs, fsync)...)
+		points.Add(1)
+	}
+	return lost
+}
+
+// points counts the crashes.
+var points atomic.Int64
+
+// work publishes, removes and writes records, and notes what was acknowledged.
+func (l *ledger) work(t *testing.T, e *Engine, s *Store, p int, random *rand.Rand) {
+	ctx, name := context.Background(), fmt.Sprintf("r%d", p)
+	note := func(f func()) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		f()
+	}
+	var revision uint64
+	for i := range 12 {
+		c := broker.Channel("/c/" + strconv.Itoa(random.IntN(3)))
+		id := fmt.Sprintf("%d-%d", p, i)
+		r, err := tryPublish(e, c, id, broker.Append{Key: id, Keep: broker.Retention{Size: 1000}, Replace: true})
+		if err != nil {
+			t.Errorf("publish: %v", err)
+			return
+		}
+		note(func() { l.receipts[c] = append(l.receipts[c], acknowledged{id, id, r.Position}) })
+		switch random.IntN(6) {
+		case 0:
+			if revision, err = s.Put(ctx, broker.Record{Key: name, Value: []byte(id), Revision: revision}); err != nil {
+				t.Errorf("put: %v", err)
+			}
+			note(func() { l.records[name] = revision })
+		case 1:
+			note(func() { l.removed[id] = true }) // from now on it may be gone
+			if err := e.Remove(ctx, c, id, false); err != nil {
+				t.Errorf("remove: %v", err)
+			}
 		}
 	}
-	cancel()
-	working.Wait()
-	return lost
 }
 
 // missing says what of the ledger a database that is opened after the crash does not have.
@@ -155,20 +168,17 @@ func (l *ledger) missing(t *testing.T, fs *vfs.MemFS, fsync Fsync) (lost []strin
 }
 
 func TestCrash_what_was_acknowledged_is_there_in_order_with_its_keys(t *testing.T) {
-	rounds := 40
+	limit := 10 * time.Second // a machine that is slow has fewer crashes
 	if testing.Short() {
-		rounds = 5
+		limit = time.Second
 	}
-	began, crashes := time.Now(), 0
-	for seed := range uint64(rounds) {
-		for _, what := range crash(t, FsyncAlways, seed, 50) {
+	points.Store(0)
+	for seed, began := uint64(0), time.Now(); points.Load() < 3000 && time.Since(began) < limit && !t.Failed(); seed++ {
+		for _, what := range crash(t, FsyncAlways, seed, 30) {
 			t.Errorf("seed %d: %s", seed, what)
 		}
-		if crashes += 50; t.Failed() || time.Since(began) > 12*time.Second {
-			break
-		}
 	}
-	t.Logf("%d crashes", crashes)
+	t.Logf("%d crashes", points.Load())
 }
 
 // The check must find out an engine that acknowledges before the disk has it.
