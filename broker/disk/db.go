@@ -34,7 +34,7 @@ type DB struct {
 	pebbleMu sync.RWMutex // read: while something is read through pebble; write: while it is replaced
 	pebble   *pebble.DB   // nil: could not be opened again
 
-	salt    atomic.Uint64 // what all epochs are xored with
+	salt     atomic.Uint64 // what all epochs are xored with
 	littered chan *channel // to be swept soon
 	gone     chan struct{} // closed when the committer has ended
 
@@ -103,7 +103,9 @@ func (d *DB) open() error {
 		L0StopWritesThreshold:       1000,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      &logger{d.opts.Logger, guard},
-		EventListener:               &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { d.opts.Logger.Error("the database is damaged", slog.Any("error", i.Details)) }},
+		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) {
+			d.opts.Logger.Error("the database is damaged", slog.Any("error", i.Details))
+		}},
 	}
 	options.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	for i := range options.Levels {

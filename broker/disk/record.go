@@ -117,7 +117,9 @@ func decodeReceipt(b []byte) (rec receipt, err error) {
 	return rec, r.end()
 }
 
-func appendText(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
 
 // reader takes a record apart. After the first fault everything is zero.
 type reader struct {

@@ -77,4 +77,3 @@ func (t *txn) kept(ch *channel, h *head, id string) (uint64, error) {
 	}
 	return offset, nil
 }
-

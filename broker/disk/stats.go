@@ -22,9 +22,9 @@ type Stats struct {
 	CacheReads int64  // blocks read from the disk
 
 	// Gauges.
-	Up    bool
-	Size  uint64 // bytes of the files
-	Free  uint64 // bytes left on the disk; 0 if that is not known
+	Up   bool
+	Size uint64 // bytes of the files
+	Free uint64 // bytes left on the disk; 0 if that is not known
 }
 
 // Stats counts.

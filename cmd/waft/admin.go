@@ -12,15 +12,24 @@ import (
 )
 
 // readiness tells load balancers whether to send clients here.
-type readiness struct{ ready atomic.Bool }
+type readiness struct {
+	health func() error // static; why nothing can be stored just now. nil: it always can
+	ready  atomic.Bool
+}
 
-// ServeHTTP answers 200 while the server serves, and 503 before and from the moment it begins to stop.
+// ServeHTTP answers 200 while the server serves, and 503 before, while its disk fails, and from the moment it begins to stop.
 func (s *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	if s.ready.Load() {
-		plain(w, http.StatusOK, "ready\n")
+	if !s.ready.Load() {
+		plain(w, http.StatusServiceUnavailable, "not ready: starting or stopping\n")
 		return
 	}
-	plain(w, http.StatusServiceUnavailable, "not ready: starting or stopping\n")
+	if s.health != nil {
+		if err := s.health(); err != nil {
+			plain(w, http.StatusServiceUnavailable, "not ready: "+err.Error()+"\n")
+			return
+		}
+	}
+	plain(w, http.StatusOK, "ready\n")
 }
 
 // newAdmin makes the handler of the admin listener.

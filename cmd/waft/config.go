@@ -13,6 +13,7 @@ func (p *program) configCommand() *cli.Command {
 		configFlag(),
 		&cli.StringFlag{Name: "listen", Usage: "as in waft serve"},
 		&cli.StringFlag{Name: "admin-listen", Usage: "as in waft serve"},
+		&cli.StringFlag{Name: "data", Usage: "as in waft serve"},
 	}
 	return &cli.Command{
 		Name:  "config",
@@ -51,7 +52,9 @@ func (p *program) loadFor(c *cli.Context) (*settings, error) {
 	if c.Args().Present() {
 		return nil, configErrorf("%s takes flags only, not %q", c.Command.HelpName, c.Args().First())
 	}
-	s, err := load(overrides{config: c.String("config"), listen: c.String("listen"), adminListen: c.String("admin-listen")}, p.env)
+	s, err := load(overrides{
+		config: c.String("config"), listen: c.String("listen"), adminListen: c.String("admin-listen"), data: c.String("data"),
+	}, p.env)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@
 //
 //	main.go            what the commands have in common; one file each: serve.go, token.go (with token_check.go, token_apikey.go), publish.go, subscribe.go, config.go,
 //	                   version.go. arguments.go lets flags stand anywhere
-//	settings.go        the shape of the configuration, with settings_auth.go (_pair, _jwks, _apikey, _revoked), settings_bayeux.go,
+//	settings.go        the shape of the configuration, with settings_auth.go (_pair, _jwks, _apikey, _revoked), settings_bayeux.go, settings_disk.go,
 //	                   settings_presence.go, settings_http.go and settings_xmpp.go
 //	settings_load.go   where it comes from; settings_check.go what is wrong with it; settings_keys.go and suggest.go how to say
 //	                   so; environment.go, secret.go, units.go

@@ -24,12 +24,13 @@ const (
 	envConfig      = "WAFT_CONFIG"
 	envListen      = "WAFT_LISTEN"
 	envAdminListen = "WAFT_ADMIN_LISTEN"
+	envData        = "WAFT_DATA"
 	envRealmKey    = "WAFT_REALM_KEY"
 	envToken       = "WAFT_TOKEN"
 	envServer      = "WAFT_SERVER" // of the client commands
 )
 
-var envNames = []string{envConfig, envListen, envAdminListen, envRealmKey, envToken, envServer}
+var envNames = []string{envConfig, envListen, envAdminListen, envData, envRealmKey, envToken, envServer}
 
 // check refuses variables that look like waft's and are not: a misspelt WAFT_REALM_KEY must not pass for an absent
 // one. named are those that the configuration file refers to.

@@ -37,6 +37,9 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 // Collect sends every metric.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	collectOutbox(to, c.server.outbox.Stats())
+	if c.server.disk != nil {
+		collectDisk(to, c.server.disk.Stats())
+	}
 	for _, r := range c.server.realms {
 		collectBroker(to, r.id, r.broker.Stats())
 		collectAuth(to, r.id, r.access.verifier.Load().Stats())

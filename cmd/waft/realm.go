@@ -9,6 +9,7 @@ import (
 
 	"waft/bayeux"
 	"waft/broker"
+	"waft/broker/disk"
 	"waft/broker/presence"
 	"waft/httppub"
 	"waft/httppub/sse"
@@ -70,13 +71,14 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if t.presence != nil {
 		authorizer, onEvent = t.presence.Authorizer(authorizer), observers(onEvent, t.presence.Observe)
 	}
+	engine, store, err := s.engine(r)
+	if err != nil {
+		return err
+	}
 	limits := r.Limits.broker()
 	t.broker, err = broker.New(broker.Options{
 		Authorizer: authorizer, Retention: t.access.Retention,
-		Engine: broker.NewMemoryEngine(broker.MemoryOptions{
-			MaxChannels: r.Memory.MaxChannels, MaxBytes: r.Memory.MaxBytes, Window: r.Memory.Window.Duration,
-			MaxKeys: r.Memory.MaxKeys, Sweep: r.Memory.Sweep.Duration,
-		}),
+		Engine:     engine,
 		MaxMessage: limits.MaxMessage, MaxSessions: limits.MaxSessions, Publishes: limits.Publishes,
 		OnEvent: onEvent, Wheel: s.wheel,
 	})
@@ -96,11 +98,12 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	}
 	events := r.Events.options(t.broker, &t.access, s.outbox, logger)
 	events.Origins, events.ClientAddress = r.HTTP.Origins, s.proxies.client
-	events.Generation = rand.Uint32() //nolint:gosec // G404: it tells this process from the last, whose histories are gone
+	if s.disk == nil {
+		events.Generation = rand.Uint32() //nolint:gosec // G404: it tells this process from the last, whose histories are gone
+	}
 	if t.events, err = sse.New(events); err != nil {
 		return err
 	}
-	store := broker.NewMemoryStore() // as lasting as the engine is
 	for i := range r.XMPP {
 		l, err := newXMPPLink(&r.XMPP[i], t, s.askReload, store, logger, env, dir)
 		if err != nil {
@@ -109,6 +112,21 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 		t.links = append(t.links, l)
 	}
 	return nil
+}
+
+// engine makes what keeps the realm's messages, and as lastingly its records.
+func (s *server) engine(r *realmSettings) (broker.Engine, broker.Store, error) {
+	if s.disk == nil {
+		return broker.NewMemoryEngine(broker.MemoryOptions{
+			MaxChannels: r.Memory.MaxChannels, MaxBytes: r.Memory.MaxBytes, Window: r.Memory.Window.Duration,
+			MaxKeys: r.Memory.MaxKeys, Sweep: r.Memory.Sweep.Duration,
+		}), broker.NewMemoryStore(), nil
+	}
+	e, err := s.disk.Engine(r.ID, disk.EngineOptions{MaxCached: r.Disk.MaxCached, MaxBytes: r.Disk.MaxBytes, MaxKeys: r.Disk.MaxKeys})
+	if err != nil {
+		return nil, nil, err
+	}
+	return e, s.disk.Store(r.ID), nil
 }
 
 func newXMPPLink(x *xmppSettings, t *realm, reload func(context.Context) error, store broker.Store, logger *slog.Logger, env environment, dir string) (*xmppLink, error) {

@@ -19,12 +19,13 @@ func (p *program) serveCommand() *cli.Command {
 		Usage: "run a server",
 		Description: "With nothing configured it serves this machine only, makes a key, and prints commands to try.\n" +
 			"SIGTERM or SIGINT ends it cleanly, a second one at once. SIGHUP reloads rules, keys and limits.\n\n" +
-			"Variables: " + envConfig + ", " + envListen + " and " + envAdminListen + " stand for the flags; " + envRealmKey +
+			"Variables: " + envConfig + ", " + envListen + ", " + envAdminListen + " and " + envData + " stand for the flags; " + envRealmKey +
 			" is the key (base64) of the realm `" + defaultRealm + "`.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringFlag{Name: "listen", Usage: "serve the protocols on `ADDRESS` (default 127.0.0.1:8080)"},
 			&cli.StringFlag{Name: "admin-listen", Usage: "serve health, metrics and profiles on `ADDRESS` (default 127.0.0.1:8081)"},
+			&cli.StringFlag{Name: "data", Usage: "keep histories and state in `DIR`, through restarts (default: in memory)"},
 		},
 		Action: p.serve,
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"waft/broker"
+	"waft/broker/disk"
 	"waft/broker/outbox"
 	"waft/httppub"
 )
@@ -22,6 +23,7 @@ type server struct {
 	outbox          *outbox.Outbox
 	events          *eventLog
 	proxies         proxies
+	disk            *disk.DB // nil: everything is in memory
 	realms          []*realm
 	public, private net.Listener
 	web, admin      *http.Server
@@ -60,6 +62,13 @@ func newServer(ctx context.Context, settings *settings, env environment, logger 
 			_ = s.stop(now)
 		}
 	}()
+	if settings.Data != "" {
+		if s.disk, err = settings.Disk.open(settings.Data, logger); err != nil {
+			return nil, err
+		}
+		s.ready.health = s.disk.Health
+		logger.InfoContext(ctx, "histories and state are kept", slog.String("data", settings.Data), slog.String("fsync", settings.Disk.Fsync))
+	}
 	for i := range settings.Realms {
 		r, err := s.newRealm(&settings.Realms[i], env, settings.dir)
 		if err != nil {
@@ -156,6 +165,9 @@ func (s *server) stop(ctx context.Context) error {
 	for _, r := range s.realms {
 		failed = append(failed, r.broker.Shutdown(ctx))
 		r.access.verifier.Load().Close()
+	}
+	if s.disk != nil {
+		failed = append(failed, s.disk.Close())
 	}
 	if s.web != nil {
 		_ = s.web.Close()

@@ -21,6 +21,8 @@ type settings struct {
 	LogFormat   string          `toml:"log_format"`      // "text" (default) or "json"
 	LogLevel    string          `toml:"log_level"`       // "debug", "info" (default), "warn" or "error"
 	Drain       duration        `toml:"drain"`           // how long a clean stop may take; default 10s
+	Data        string          `toml:"data"`            // directory of what outlives the process; "" (default): nothing does
+	Disk        diskSettings    `toml:"disk"`
 	HTTP        httpSettings    `toml:"http"`
 	Publish     publishSettings `toml:"publish"`
 	Outbox      outboxSettings  `toml:"outbox"`
@@ -57,6 +59,7 @@ type realmSettings struct {
 	Hosts    []string          `toml:"hosts"` // host names for which /bayeux is this realm
 	Limits   limitSettings     `toml:"limits"`
 	Memory   memorySettings    `toml:"memory"`
+	Disk     realmDisk         `toml:"disk"`
 	Tokens   tokenSettings     `toml:"tokens"`
 	Keys     []keySettings     `toml:"key"`
 	APIKeys  []apiKeySettings  `toml:"api_key"`
@@ -106,6 +109,7 @@ func (s *settings) complete() {
 	s.LogLevel = cmp.Or(s.LogLevel, "info")
 	fill(&s.Drain, duration{10 * time.Second})
 
+	s.Disk.complete()
 	fill(&s.HTTP.ReadHeaderTimeout, duration{10 * time.Second})
 	fill(&s.HTTP.BodyTimeout, duration{30 * time.Second})
 	// Clients keep a connection for up to a minute between polls; closing first would lose a request to the race.
@@ -134,6 +138,7 @@ func (r *realmSettings) complete() {
 	fill(&r.Memory.Window, duration{2 * time.Minute})
 	fill(&r.Memory.MaxKeys, 10_000)
 	fill(&r.Memory.Sweep, duration{15 * time.Second})
+	r.Disk.complete()
 	r.Tokens.complete()
 	for i := range r.Keys {
 		r.Keys[i].complete()

@@ -37,6 +37,9 @@ func (s *settings) validate(env environment) error {
 	if _, ok := logLevels[s.LogLevel]; !ok {
 		f.add("log_level: %q is none of debug, info, warn and error", s.LogLevel)
 	}
+	if !slices.Contains([]string{"always", "interval", "never"}, s.Disk.Fsync) {
+		f.add("disk.fsync: %q is none of \"always\", \"interval\" and \"never\"", s.Disk.Fsync)
+	}
 	if idle := s.HTTP.IdleTimeout; idle.Duration >= 0 && idle.Duration < minIdle {
 		f.add("http.idle_timeout: %v is less than %v, and clients would lose requests", idle, minIdle)
 	}

@@ -13,7 +13,7 @@ import (
 
 // overrides are what flags say; empty means that the flag was not given.
 type overrides struct {
-	config, listen, adminListen string
+	config, listen, adminListen, data string
 }
 
 // load gives the effective settings: flags before environment before file before defaults. Whatever is wrong is in
@@ -25,11 +25,15 @@ func load(flags overrides, env environment) (*settings, error) {
 			return nil, err
 		}
 	}
+	if s.Data != "" && !filepath.IsAbs(s.Data) {
+		s.Data = filepath.Join(s.dir, s.Data) // as a secret_file is
+	}
 	if err := env.check(s.secretEnvs()); err != nil {
 		return nil, err
 	}
 	s.Listen = firstOf(flags.listen, env[envListen], s.Listen)
 	s.AdminListen = firstOf(flags.adminListen, env[envAdminListen], s.AdminListen)
+	s.Data = firstOf(flags.data, env[envData], s.Data)
 	if key := env[envRealmKey]; key != "" {
 		if err := s.setRealmKey(newSecret(key)); err != nil {
 			return nil, err

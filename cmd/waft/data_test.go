@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"waft/broker"
+)
+
+// operator is a principal for the tests, with all rights.
+var operator = broker.Principal{Subject: "operator", Issuer: "test", Grants: []broker.Grant{
+	{Action: broker.ActPublish, Pattern: "/**"}, {Action: broker.ActSubscribe, Pattern: "/**"}, {Action: broker.ActRead, Pattern: "/**"},
+}}
+
+func publishAs(t *testing.T, r *running, channel broker.Channel, id string) (broker.Receipt, error) {
+	t.Helper()
+	m := &broker.Message{Channel: channel, ID: id, Data: []byte(`"` + id + `"`)}
+	return r.realms[0].broker.Publish(context.Background(), operator, m, broker.PublishOptions{IdempotencyKey: id})
+}
+
+func TestServe_data_positions_and_keys_stand_through_a_restart(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	env := map[string]string{envRealmKey: goodKey}
+	r := serve(t, env, "--data", data)
+	first, err := publishAs(t, r, "/chat/x", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := publishAs(t, r, "/chat/x", "2"); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.stop(); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, r.err.String())
+	}
+
+	r = serve(t, map[string]string{envRealmKey: goodKey, envData: data})
+	if again, err := publishAs(t, r, "/chat/x", "1"); err != nil || !again.Duplicate || again.Position != first.Position {
+		t.Errorf("repeating a publish of before: %+v, %v", again, err)
+	}
+	s, err := r.realms[0].broker.Open(broker.SessionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := s.Subscribe(t.Context(), operator, "/chat/x", broker.SubscribeOptions{Since: first.Position})
+	if err != nil || !done.Recovered || done.Replayed != 1 {
+		t.Errorf("resuming from a position of before: %+v, %v", done, err)
+	}
+	if _, err := publishAs(t, r, "/chat/x", "3"); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range s.Drain(nil) {
+		got = append(got, d.Message.ID)
+	}
+	if fmt.Sprint(got) != "[2 3]" {
+		t.Errorf("the reader got %v", got)
+	}
+}
+
+func TestServe_data_what_xmpp_users_made_stands_through_a_restart(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	var server *componentServer
+	up := func() *running {
+		server = newComponentServer(t, "c0mp0nent")
+		text := "data = '" + data + "'\n" + strings.Replace(withLink, "127.0.0.1:1", server.address, 1) +
+			"[[realm.xmpp.user]]\nmatch = 'alice@localhost'\npublish = ['/chat/*']\nsubscribe = ['/chat/*']\nread = ['/chat/*']\n"
+		return serve(t, nil, "--config", writeConfig(t, text))
+	}
+	ask := func(r *running, requests ...string) {
+		t.Helper()
+		link := <-server.up
+		for _, q := range requests {
+			fmt.Fprint(link, q)
+		}
+		want := fmt.Sprintf(`waft_xmpp_requests_total{domain="waft.localhost",realm="default"} %d`, len(requests))
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			if _, page := r.get(t, "/metrics"); strings.Contains(page, want) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the requests were not answered: %s", r.err.String())
+			}
+		}
+	}
+	const iq = "<iq type='%s' id='%d' from='alice@localhost/x' to='waft.localhost'><pubsub xmlns='http://jabber.org/protocol/pubsub'>%s</pubsub></iq>"
+	r := up()
+	ask(r, fmt.Sprintf(iq, "set", 1, "<create node='/chat/own'/>"),
+		fmt.Sprintf(iq, "set", 2, "<subscribe node='/chat/own' jid='alice@localhost'/>"))
+	if code := r.stop(); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, r.err.String())
+	}
+	if said := <-server.closed; strings.Contains(said, "type='error'") {
+		t.Fatalf("before the restart: %s", said)
+	}
+
+	r = up()
+	ask(r, fmt.Sprintf(iq, "get", 3, "<affiliations/>"), fmt.Sprintf(iq, "get", 4, "<subscriptions/>"))
+	r.stop()
+	said := <-server.closed
+	for _, want := range []string{"affiliation='owner'", "subscription='subscribed'"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("after the restart there is no %s in %s", want, said)
+		}
+	}
+}
+
+func TestServe_data_of_another_process_is_refused(t *testing.T) {
+	data := t.TempDir()
+	serve(t, map[string]string{envRealmKey: goodKey}, "--data", data)
+	second := newTerminal(map[string]string{envRealmKey: goodKey})
+	if code := second.run(t.Context(), []string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", data}); code != exitFailed {
+		t.Errorf("exit code %d, want %d", code, exitFailed)
+	}
+	if said := second.err.String(); !strings.Contains(said, "the data directory "+data+" is in use by another process") {
+		t.Errorf("it said %s", said)
+	}
+}
+
+func TestServe_data_a_full_disk_turns_readiness_off_and_refuses_what_is_kept(t *testing.T) {
+	text := "data = '" + t.TempDir() + "'\n[disk]\nmin_free = 9000000000000000000\n" + withLink[:strings.Index(withLink, "[[realm.xmpp]]")] +
+		"[[realm.rule]]\nmatch = '/live/**'\nhistory = { size = 0 }\n"
+	r := serve(t, nil, "--config", writeConfig(t, text))
+	if status, body := r.get(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "bytes left") {
+		t.Errorf("readiness: %d %s", status, body)
+	}
+	if _, err := publishAs(t, r, "/chat/x", "1"); broker.KindOf(err) != broker.Unavailable {
+		t.Errorf("publishing what is kept: %v", err)
+	}
+	if _, err := publishAs(t, r, "/live/x", "1"); err != nil {
+		t.Errorf("publishing what is not kept: %v", err)
+	}
+	if _, page := r.get(t, "/metrics"); !strings.Contains(page, `waft_disk_up{fsync="always"} 0`) || !strings.Contains(page, "waft_disk_full_total 1") {
+		t.Error("the metrics do not tell")
+	}
+}
