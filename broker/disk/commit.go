@@ -182,6 +182,9 @@ func (d *DB) commit(ops []*op) (n int) {
 	if err == nil && !t.batch.Empty() {
 		if err = d.write(t); err != nil {
 			d.doubt = t
+			for ch := range t.heads {
+				ch.engine.pin(ch)
+			}
 			d.fail(err)
 			answer(t.ops, d.failure())
 			return n

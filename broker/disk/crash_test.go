@@ -184,7 +184,7 @@ func TestCrash_what_was_acknowledged_is_there_in_order_with_its_keys(t *testing.
 // The check must find out an engine that acknowledges before the disk has it.
 func TestCrash_the_check_notices_what_is_acknowledged_too_early(t *testing.T) {
 	for seed := range uint64(20) {
-		if len(crash(t, FsyncNever, seed, 10)) > 0 {
+		if len(crash(t, FsyncNever, seed, 30)) > 0 {
 			return
 		}
 	}

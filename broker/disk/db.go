@@ -22,6 +22,9 @@ import (
 // format is the version of the key schema. A database with a higher one is refused.
 const format = 1
 
+// formatOfPebble is that of pebble's files. Raising it is for good: an older waft will not read them.
+const formatOfPebble = pebble.FormatValueSeparation
+
 // DB is one database, of all realms of a process. See the package documentation.
 type DB struct {
 	// static
@@ -68,7 +71,7 @@ func Open(o Options) (*DB, error) {
 		littered: make(chan *channel, 1024), gone: make(chan struct{}),
 		trouble: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
-	if err := o.fs.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDirectory(o.fs, o.Dir); err != nil {
 		return nil, broker.Errorf(broker.Unavailable, "making the data directory %s: %w", o.Dir, err)
 	}
 	var err error
@@ -95,7 +98,7 @@ func Open(o Options) (*DB, error) {
 func (d *DB) open() error {
 	guard := &fuse{FS: d.opts.fs, onto: d.fail}
 	options := &pebble.Options{
-		FS: guard, Lock: d.lock, Cache: d.cache, FormatMajorVersion: pebble.FormatValueSeparation,
+		FS: guard, Lock: d.lock, Cache: d.cache, FormatMajorVersion: formatOfPebble,
 		MemTableSize: 16 << 20,
 		// A commit that waits for a flush that fails would wait for ever: this much memory may be used instead.
 		MemTableStopWritesThreshold: 16,

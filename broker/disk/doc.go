@@ -57,7 +57,7 @@
 //
 // # Files
 //
-// db.go opens and closes; keys.go and record.go are the schema; history.go, listing.go and remove.go the rest of broker.Engine;
+// db.go opens and closes; create.go makes directories; keys.go and record.go are the schema; history.go, listing.go and remove.go the rest of broker.Engine;
 // sweep.go what goes off the disk; store.go records; identity_linux.go how copies are told; stats.go counts.
 //
 // # Not here

@@ -155,6 +155,13 @@ func (e *Engine) acquire(c broker.Channel) (*channel, error) {
 	return ch, nil
 }
 
+// pin keeps a channel, which somebody has acquired, until one release more: what is on the disk may be ahead of it.
+func (e *Engine) pin(ch *channel) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ch.uses++
+}
+
 // release ends what acquire began. Channels that nothing is known of are not kept, nor more than the cache may have.
 func (e *Engine) release(ch *channel) {
 	e.mu.Lock()

@@ -164,6 +164,24 @@ func TestFailure_what_was_given_up_and_is_stored_after_all_is_delivered(t *testi
 	}
 }
 
+// Without fsync what was acknowledged may be gone with the failure, and its offsets are not given out again.
+func TestFailure_without_fsync_begins_new_epochs(t *testing.T) {
+	fs := newAiling(vfs.NewMem())
+	d := openDB(t, Options{Dir: "data", fs: fs, Retry: 2 * time.Millisecond, Fsync: FsyncInterval, Interval: time.Millisecond})
+	e := start(t, d)
+	at := publish(t, e, "/a", "1", broker.Append{Keep: keep}).Position
+	fs.fail(allWrites(syscall.EIO))
+	until(t, "the failure", func() bool { _, _ = tryPublish(e, "/a", "2", broker.Append{Keep: keep}); return d.Health() != nil })
+	fs.heal()
+	until(t, "the repair", func() bool { return d.Health() == nil })
+	if next := publish(t, e, "/a", "3", broker.Append{Keep: keep}).Position; next.Epoch == at.Epoch {
+		t.Errorf("after %v came %v", at, next)
+	}
+	if _, err := e.History(context.Background(), "/a", broker.Range{After: at}); broker.KindOf(err) != broker.HistoryLost {
+		t.Errorf("resuming from before: %v", err)
+	}
+}
+
 func TestFailure_flushes_that_fail_are_survived(t *testing.T) {
 	for _, suffix := range []string{".sst", "MANIFEST"} {
 		t.Run(suffix, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -62,7 +63,17 @@ func (f *fuse) file(open func() (vfs.File, error)) (vfs.File, error) {
 
 // Create implements vfs.FS.
 func (f *fuse) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.file(func() (vfs.File, error) { return f.FS.Create(name, category) })
+	return f.file(func() (vfs.File, error) {
+		file, err := f.FS.Create(name, category)
+		if err == nil && strings.HasPrefix(f.FS.PathBase(name), "MANIFEST-") {
+			// Pebble syncs the directory once it has both the file and the marker that names it. A crash before that may leave, where
+			// directories keep no order, the marker alone, and a database that does not open.
+			if err = syncDirectory(f.FS, f.FS.PathDir(name)); err != nil {
+				_ = file.Close()
+			}
+		}
+		return file, err
+	})
 }
 
 // OpenReadWrite implements vfs.FS.

@@ -96,6 +96,7 @@ func (h *head) expire(now time.Time, it *pebble.Iterator) error {
 		h.lost = offsetOf(it.Key())
 		h.count--
 	}
+	h.count = min(h.count, h.last-h.lost) // what was removed since the view
 	return it.Error()
 }
 

@@ -145,7 +145,12 @@ func (d *DB) reopen() (settled *txn, err error) {
 	case d.doubt != nil:
 		d.doubt.revert()
 	}
-	d.doubt = nil
+	if d.doubt != nil {
+		for ch := range d.doubt.heads {
+			ch.engine.release(ch)
+		}
+		d.doubt = nil
+	}
 	if d.opts.Fsync != FsyncAlways {
 		for _, e := range d.all() {
 			if err := e.reload(); err != nil {
