@@ -3,7 +3,9 @@ package disk
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -37,14 +39,10 @@ func (l *ledger) copy() *ledger {
 	defer l.mu.Unlock()
 	c := &ledger{receipts: map[broker.Channel][]acknowledged{}, records: map[string]uint64{}, removed: map[string]bool{}}
 	for k, v := range l.receipts {
-		c.receipts[k] = v[:len(v):len(v)]
+		c.receipts[k] = slices.Clip(v)
 	}
-	for k, v := range l.records {
-		c.records[k] = v
-	}
-	for k := range l.removed {
-		c.removed[k] = true
-	}
+	maps.Copy(c.records, l.records)
+	maps.Copy(c.removed, l.removed)
 	return c
 }
 

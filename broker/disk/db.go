@@ -83,7 +83,7 @@ func Open(o Options) (*DB, error) {
 		err = d.prepare()
 	}
 	if err != nil {
-		d.shut()
+		_ = d.shut()
 		d.cache.Unref()
 		_ = d.lock.Close()
 		return nil, err

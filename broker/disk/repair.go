@@ -35,14 +35,19 @@ func (d *DB) failure() error {
 
 // noRoom tells when the disk is so full that nothing new should be stored. Below it, pebble has room to tidy up.
 func (d *DB) noRoom() error {
+	if free, known := d.free(); known && free < uint64(d.opts.MinFree) {
+		return &broker.Error{
+			Kind: broker.Unavailable, Text: "the storage is full; try again later",
+			Err: fmt.Errorf("the disk of %s has %d bytes left, less than the %d that stay free (min_free)", d.opts.Dir, free, d.opts.MinFree),
+		}
+	}
+	return nil
+}
+
+// free is how many bytes are left on the disk.
+func (d *DB) free() (bytes uint64, known bool) {
 	usage, err := d.opts.fs.GetDiskUsage(d.opts.Dir)
-	if err != nil || usage.AvailBytes >= uint64(d.opts.MinFree) {
-		return nil
-	}
-	return &broker.Error{
-		Kind: broker.Unavailable, Text: "the storage is full; try again later",
-		Err: fmt.Errorf("the disk of %s has %d bytes left, less than the %d that stay free (min_free)", d.opts.Dir, usage.AvailBytes, d.opts.MinFree),
-	}
+	return usage.AvailBytes, err == nil
 }
 
 // Health says why nothing can be stored just now; nil when it can. It is for operators: the text may name paths.

@@ -33,9 +33,7 @@ func (d *DB) Stats() Stats {
 		Fsync: d.opts.Fsync, Commits: d.counters.commits.Load(), Operations: d.operations.Load(), Syncs: d.syncs.Load(),
 		Failures: d.failures.Load(), Repairs: d.repairs.Load(), Full: d.full.Load(), Up: d.Health() == nil,
 	}
-	if usage, err := d.opts.fs.GetDiskUsage(d.opts.Dir); err == nil {
-		s.Free = usage.AvailBytes
-	}
+	s.Free, _ = d.free()
 	d.pebbleMu.RLock()
 	defer d.pebbleMu.RUnlock()
 	if d.pebble != nil {

@@ -139,7 +139,7 @@ func (e *Engine) sweep(c broker.Channel) error {
 			},
 			after: func() { ch.advance(pending{head: h}) },
 		})
-		if err != nil && err != errNothing {
+		if err != nil && broker.KindOf(err) != broker.NotFound {
 			return err
 		}
 	}
