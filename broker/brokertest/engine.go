@@ -32,6 +32,7 @@ func RunEngine(t *testing.T, open func(t *testing.T) broker.Engine) {
 		"channels are listed in order":                             testChannels,
 		"a channel is listed from its first delivery on":           testListing,
 		"history and deliveries meet without gap or repeat":        testSyncPoint,
+		"history shows nothing before it is delivered":             testDeliveredFirst,
 		"nothing happens after close":                              testClose,
 		"messages come back as they went in":                       testFidelity,
 	} {
@@ -422,6 +423,31 @@ func testSyncPoint(t *testing.T, h *harness) {
 			}
 		}
 	}
+}
+
+// testDeliveredFirst reads while others publish. A page that shows what is not delivered yet would have a session whose replay
+// ends with it get it again.
+func testDeliveredFirst(t *testing.T, h *harness) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var wg sync.WaitGroup
+		for p := range 4 {
+			wg.Go(func() {
+				for i := range 100 {
+					h.publish("/a", fmt.Sprintf("%d-%d", p, i), broker.Append{Keep: keep100})
+				}
+			})
+		}
+		wg.Wait()
+	}()
+	for last := uint64(0); last < 400; {
+		last = h.history("/a", broker.Range{Limit: 1, Newest: true}).Last.Offset
+		if n := len(h.received()); uint64(n) < last {
+			t.Fatalf("the history ends at offset %d, and %d were delivered", last, n)
+		}
+	}
+	<-done
 }
 
 func testClose(t *testing.T, h *harness) {

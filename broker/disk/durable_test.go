@@ -156,12 +156,19 @@ func TestOpen_a_copy_of_the_directory_begins_new_epochs(t *testing.T) {
 func TestOpen_an_unclean_end_without_fsync_begins_new_epochs(t *testing.T) {
 	for fsync, stands := range map[Fsync]bool{FsyncAlways: true, FsyncInterval: false, FsyncNever: false} {
 		fs := vfs.NewCrashableMem()
-		d := openDB(t, Options{Dir: "data", fs: fs, Fsync: fsync})
-		at := publish(t, start(t, d), "/a", "1", broker.Append{Keep: keep}).Position
+		d := openDB(t, Options{Dir: "data", fs: fs, Fsync: fsync, Interval: time.Hour})
+		e := start(t, d)
+		publish(t, e, "/a", "1", broker.Append{Keep: keep})
+		d.force() // so that the channel is there after the crash, and what comes now is not
+		at := publish(t, e, "/a", "2", broker.Append{Keep: keep}).Position
 		fs = fs.CrashClone(vfs.CrashCloneCfg{})
 		again := openDB(t, Options{Dir: "data", fs: fs, Fsync: fsync})
-		e := start(t, again)
-		publish(t, e, "/a", "2", broker.Append{Keep: keep})
+		e = start(t, again)
+		if p, err := e.History(context.Background(), "/a", broker.Range{}); err != nil || p.Total == 0 {
+			t.Errorf("fsync %s: the history is %+v, %v", fsync, p, err)
+		}
+		publish(t, e, "/a", "another 2", broker.Append{Keep: keep})
+		publish(t, e, "/a", "3", broker.Append{Keep: keep})
 		_, err := e.History(context.Background(), "/a", broker.Range{After: at})
 		if (err == nil) != stands {
 			t.Errorf("fsync %s: resuming from a position of before the crash: %v", fsync, err)
