@@ -49,7 +49,7 @@
 // principal.go who asks and who answers; manage.go and census.go sessions and channels for those who manage; errors.go the closed set of kinds; json.go the check of payloads; wheel.go
 // the shared timers; lapse.go the end of what a credential granted; rate.go how often something may happen; audience.go who is subscribed; kept.go what the engine keeps; stats.go counts, events and the names of losses; memorylog.go one channel of the memory engine;
 // memorystore.go small records. brokertest holds the suite that every Engine must pass, outbox takes sessions to sockets,
-// and presence tells who comes and goes.
+// presence tells who comes and goes, and disk is the engine whose histories outlive the process.
 //
 // # Not here
 //
