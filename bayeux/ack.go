@@ -17,7 +17,7 @@ import (
 // client loses nothing and gets nothing twice, whatever happens to the connections in between.
 //
 // On a socket events and connect reply are one frame: of a frame that is cut nothing arrives, while of two the client could have
-// the events without the number. How much may be unacknowledged has the bound of MaxUnconfirmed; beyond, events wait in the
+// the events without the number. There is no EventSource with it, on which they would come without a connect. How much may be unacknowledged has the bound of MaxUnconfirmed; beyond, events wait in the
 // queue, under its limits and policy.
 
 // ackState is what a session with the extension knows.
@@ -80,7 +80,7 @@ func (x *exchange) agreeAck(m *message) *ackState {
 func (s *session) acknowledge(m *message) {
 	a := s.ack
 	n, ok := m.acked()
-	if _, streaming := s.endpoint.(*stream); streaming || !ok || n > a.batch {
+	if !ok || n > a.batch {
 		return
 	}
 	done := 0
@@ -99,34 +99,38 @@ func (s *session) acknowledge(m *message) {
 	s.requeue()
 }
 
-// closeBatch gives a connect reply the number of the batch that it closes.
-func (s *session) closeBatch(r *reply) {
+// closeBatch ends a batch, which the reply to a connect is to have the number of; mu is held. It is called when the events are taken,
+// and when a connect gives way: whatever is taken after that is another batch, though its reply may be written first. 0 is no
+// number: the session is without the extension.
+func (s *session) closeBatch() uint64 {
 	a := s.ack
 	if a == nil {
-		return
+		return 0
 	}
-	s.mu.Lock()
 	a.batch++
 	if a.end < s.sent.next && s.sent.len() > 0 {
 		a.unacked = append(a.unacked, closedBatch{a.batch, s.sent.next})
 	}
 	a.end = s.sent.next
-	n := a.batch
-	s.mu.Unlock()
-	r.addExt(`"ack":` + strconv.FormatUint(n, 10))
+	return a.batch
+}
+
+// addBatch says in a connect reply which batch it closes; 0: none.
+func (r *reply) addBatch(n uint64) {
+	if n > 0 {
+		r.addExt(`"ack":` + strconv.FormatUint(n, 10))
+	}
 }
 
 // connectBatch is connectSocket with the extension: all connects are answered by Fill, in the order of their batches.
 func (x *exchange) connectBatch(s *session, c *heldConnect, hold time.Duration) {
 	s.mu.Lock()
-	older := s.held
-	s.held = nil
+	older := s.unhold()
 	s.mu.Unlock()
 	if older != nil {
 		older.timer.Stop()
 		s.h.counters.superseded.Add(1)
-		r := s.connectReply(older.id)
-		r.addTime(s.h, older.sync)
+		r := older.reply(s)
 		x.sock.send(&r)
 	}
 	s.mu.Lock()
@@ -149,8 +153,7 @@ func (s *socket) batch(sc *outbox.Scratch, from *session) []byte {
 	held.timer.Stop()
 	l := list{sc.Buf[:0]}
 	s.h.form.append(&l, ds)
-	r := from.connectReply(held.id)
-	r.addTime(s.h, held.sync)
+	r := held.reply(from)
 	l.add(&r)
 	frame := l.appendFrame(l.buf[len(l.buf):]) // behind the list, if there is room
 	sc.Buf = l.buf
@@ -170,6 +173,5 @@ func (s *session) takeBatch(sock *socket, buf []broker.Delivery) ([]broker.Deliv
 		return ds, nil
 	}
 	s.record(ds)
-	s.held = nil
-	return ds, held
+	return ds, s.unhold()
 }

@@ -23,7 +23,7 @@ func (x *exchange) inactive(s *session, m *message) bool {
 	if x.sock == nil { // else the socket is told by itself
 		x.replies.addRaw([]byte(kickedMessage))
 	}
-	r := s.farewellReply(m.id, x.h.farewell(s, errInactive))
+	r := s.farewellReply(m.id, 0, x.h.farewell(s, errInactive))
 	x.replies.add(&r)
 	return true
 }

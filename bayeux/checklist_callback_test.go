@@ -55,7 +55,7 @@ var callbackRows = []row{
 		equal(t, "status", off.get(query, nil).status, 403)
 		m := off.post(handshakeMessage).with(t, `"h"`)
 		ok(t, m)
-		equal(t, "types", m.Get("supportedConnectionTypes").Raw, typesButJSONP)
+		equal(t, "types", m.Get("supportedConnectionTypes").Raw, `["websocket","eventsource","long-polling","cross-origin-long-polling"]`)
 		fails(t, off.post(strings.Replace(handshakeMessage, `["websocket","long-polling"]`, `["callback-polling"]`, 1)).with(t, `"h"`), "301")
 		connect := msg("/meta/connect", m.Get("clientId").Str, `"1"`, `"connectionType":"callback-polling"`)
 		fails(t, off.post(connect).with(t, `"1"`), "301:callback-polling")

@@ -28,7 +28,7 @@ func (x *exchange) connect(m *message) {
 	}
 	x.renewal(m, s)
 	x.heardConnect(s, m)
-	if m.connType == "eventsource" && x.sock == nil {
+	if m.connType == "eventsource" && x.sock == nil && s.ack == nil {
 		x.heartbeat(s, m)
 		return
 	}
@@ -48,22 +48,38 @@ func (x *exchange) noConnect(m *message, f fault, advice string) {
 	x.replies.add(&reply{id: m.id, channel: jsonConnect, fault: f, advice: advice})
 }
 
-// connected is the reply to a connect that went well.
-func (s *session) connectReply(id string) reply {
+// connectReply is the reply to a connect that went well.
+func (s *session) connectReply(id string, batch uint64) reply {
 	s.h.counters.connects.Add(1)
 	r := reply{id: id, clientID: s.id, channel: jsonConnect, successful: true, advice: s.h.advice.retry}
-	s.closeBatch(&r)
+	r.addBatch(batch)
 	return r
 }
 
 // farewellReply is the reply to a connect whose session ended.
-func (s *session) farewellReply(id string, f farewell) reply {
+func (s *session) farewellReply(id string, batch uint64, f farewell) reply {
 	r := reply{id: id, channel: jsonConnect, successful: f.successful, fault: f.fault, advice: f.advice}
 	if f.successful {
 		r.clientID = s.id
-		s.closeBatch(&r)
+		r.addBatch(batch)
 	}
 	return r
+}
+
+// reply is the reply to a connect that was held and went well.
+func (c *heldConnect) reply(s *session) reply {
+	r := s.connectReply(c.id, c.batch)
+	r.addTime(s.h, c.sync)
+	return r
+}
+
+// unhold takes the held connect, if there is one, to be answered; mu is held.
+func (s *session) unhold() *heldConnect {
+	c := s.held
+	if s.held = nil; c != nil {
+		c.batch = s.closeBatch()
+	}
+	return c
 }
 
 // connectSocket answers at once the first connect on a socket: a client that comes back over a new one cannot tell that it
@@ -75,8 +91,7 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 		return
 	}
 	s.mu.Lock()
-	older := s.held
-	s.held = nil
+	older := s.unhold()
 	now := hold <= 0 || s.greeted != x.sock || s.endpoint != x.sock
 	s.connected = true
 	if s.endpoint == x.sock {
@@ -93,13 +108,11 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 	if older != nil {
 		older.timer.Stop()
 		s.h.counters.superseded.Add(1)
-		r := s.connectReply(older.id)
-		r.addTime(s.h, older.sync)
+		r := older.reply(s)
 		x.replies.add(&r)
 	}
 	if now {
-		r := s.connectReply(m.id)
-		r.addTime(s.h, c.sync)
+		r := c.reply(s)
 		x.replies.add(&r)
 	}
 }
@@ -119,8 +132,7 @@ func (s *session) connectExpired(c *heldConnect) {
 	}
 	s.mu.Unlock()
 	if mine {
-		r := s.connectReply(c.id)
-		r.addTime(s.h, c.sync)
+		r := c.reply(s)
 		c.sock.send(&r)
 	}
 }

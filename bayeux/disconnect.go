@@ -21,14 +21,14 @@ func (x *exchange) disconnect(m *message) {
 	s.mu.Lock()
 	held := s.held
 	if held != nil && held.sock == x.sock {
-		s.held = nil // else it is answered where it is held
+		s.unhold() // else it is answered where it is held
 	} else {
 		held = nil
 	}
 	s.mu.Unlock()
 	if held != nil {
 		held.timer.Stop()
-		r := s.farewellReply(held.id, farewell{successful: true, advice: x.h.advice.none})
+		r := s.farewellReply(held.id, held.batch, farewell{successful: true, advice: x.h.advice.none})
 		x.replies.add(&r)
 	}
 	x.replies.add(&reply{id: m.id, clientID: s.id, channel: jsonDisconnect, successful: true})

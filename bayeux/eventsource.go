@@ -35,6 +35,11 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no such session")
 		return
 	}
+	if s.ack != nil { // the handshake did not offer it
+		h.counters.refuse(RefusedMalformed)
+		refuse(w, http.StatusBadRequest, "a session with the acknowledge extension has its events with connects, and no stream")
+		return
+	}
 	s.arrived(r.Header.Get("Last-Event-ID"))
 	header := w.Header()
 	header.Set("Content-Type", eventStream)

@@ -10,12 +10,6 @@ import (
 	"waft/broker"
 )
 
-// The connection types in a handshake reply, as JSON. The client's own preference picks one.
-const (
-	supportedTypes = `["websocket","eventsource","long-polling","cross-origin-long-polling","callback-polling"]`
-	typesButJSONP  = `["websocket","eventsource","long-polling","cross-origin-long-polling"]`
-)
-
 func (h *Handler) supports(connectionType string) bool {
 	switch connectionType {
 	case "websocket", "eventsource", "long-polling", "cross-origin-long-polling":
@@ -27,18 +21,26 @@ func (h *Handler) supports(connectionType string) bool {
 	}
 }
 
-func (h *Handler) types() string {
-	if h.opts.NoJSONP {
-		return typesButJSONP
+// types are the connection types in a handshake reply, as JSON. The client's own preference picks one.
+func (h *Handler) types(streams bool) string {
+	b := make([]byte, 0, 100)
+	b = append(b, `["websocket",`...)
+	if streams {
+		b = append(b, `"eventsource",`...)
 	}
-	return supportedTypes
+	b = append(b, `"long-polling","cross-origin-long-polling"`...)
+	if !h.opts.NoJSONP {
+		b = append(b, `,"callback-polling"`...)
+	}
+	return string(append(b, ']'))
 }
 
 // handshake makes a session. Bayeux: /meta/handshake.
 func (x *exchange) handshake(m *message) {
-	r := reply{id: m.id, channel: jsonHandshake, types: x.h.types()}
+	r := reply{id: m.id, channel: jsonHandshake}
 	asked := x.h.timeAsked(m)
 	s, f, advice := x.greet(m)
+	r.types = x.h.types(s == nil || s.ack == nil)
 	if s != nil {
 		r.clientID, r.successful = s.id, true
 		if s.ack != nil {

@@ -98,6 +98,7 @@ type poll struct {
 	reading    net.Conn // of a poll that gave up its request: it is woken by breaking this off
 	lost       bool     // the client did not get what it carried, which is queued again
 	end        uint64   // in what the session was sent: where its response ends
+	batch      uint64   // with the acknowledge extension: what its reply closes
 }
 
 // waiting is a poll in its request.
@@ -137,7 +138,8 @@ func (p *poll) wake() {
 
 func (p *poll) attach(*session) {}
 
-func (p *poll) detach(*session) { p.superseded = true }
+// detach comes once: when the poll takes what it is answered with, or when it gives way.
+func (p *poll) detach(s *session) { p.superseded, p.batch = true, s.closeBatch() }
 
 func (p *poll) replaced(*session, *heldConnect) {
 	p.s.mu.Lock()
@@ -250,21 +252,25 @@ func (p *waiting) look(ctx context.Context) (done bool) {
 func (p *waiting) answer(events, connects *list) {
 	s := p.s
 	var r reply
+	var batch uint64
+	if p.poll != nil {
+		batch = p.poll.batch
+	}
 	switch p.outcome {
 	case answered:
 		s.h.form.append(events, p.events)
-		r = s.connectReply(p.id)
+		r = s.connectReply(p.id, batch)
 	case superseded:
-		r = s.connectReply(p.id)
+		r = s.connectReply(p.id, batch)
 		r.advice = s.h.advice.calm
-	case streaming:
-		r = s.connectReply(p.id)
+	case streaming: // there is none with the acknowledge extension
+		r = s.connectReply(p.id, 0)
 		r.advice = s.h.advice.stream
 	case over:
 		if p.farewell.kicked {
 			events.addRaw([]byte(kickedMessage))
 		}
-		r = s.farewellReply(p.id, p.farewell)
+		r = s.farewellReply(p.id, batch, p.farewell)
 	case aborted:
 		return
 	}

@@ -49,6 +49,7 @@ type session struct {
 	connectID uint64        // the id of the last connect as a number; 0 for none
 	numbered  bool          // and it was higher than the one before
 	patient   bool          // a connect that was ready to wait has come
+	doubts    uint8         // how many times in a row a connect said that the answer before it was lost
 	over      bool          // it has ended: no endpoint may be added
 	expiry    *broker.Timer // of the credential; nil: it has none
 
@@ -64,6 +65,7 @@ type heldConnect struct {
 	sock  *socket
 	id    string
 	sync  *timesync // nil: it did not ask for the time
+	batch uint64    // with the acknowledge extension: what its reply closes, once it is taken to be answered
 	timer *broker.Timer
 	due   bool // with the acknowledge extension: answer with what there is; guarded by the session's mu
 }
@@ -132,13 +134,13 @@ func (s *session) bind(e endpoint) bool {
 		s.mu.Unlock()
 		return !over
 	}
-	old, held := s.endpoint, s.held
+	old, held := s.endpoint, s.unhold()
 	if old == nil {
 		s.queue.Hold()
 	} else {
 		old.detach(s)
 	}
-	s.endpoint, s.held, s.greeted = e, nil, nil
+	s.endpoint, s.greeted = e, nil
 	e.attach(s)
 	s.replaced(old)
 	s.mu.Unlock()
@@ -207,8 +209,7 @@ func (s *session) ended(_ *broker.Session, reason error) {
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
-	e, held := s.endpoint, s.held
-	s.held = nil
+	e, held := s.endpoint, s.unhold()
 	s.mu.Unlock()
 	if held != nil {
 		held.timer.Stop()

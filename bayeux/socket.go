@@ -145,8 +145,7 @@ func (s *socket) surplus() *session {
 // replaced answers the connect that was held here, and closes the socket if it serves nobody else.
 func (s *socket) replaced(session *session, held *heldConnect) {
 	if held != nil {
-		r := session.connectReply(held.id)
-		r.addTime(s.h, held.sync)
+		r := held.reply(session)
 		s.send(&r)
 	}
 	s.leave(0, websocket.CloseNormalClosure)
@@ -160,7 +159,7 @@ func (s *socket) sessionEnded(session *session, held *heldConnect, reason error)
 		l.addRaw([]byte(kickedMessage))
 	}
 	if held != nil {
-		r := session.farewellReply(held.id, f)
+		r := session.farewellReply(held.id, held.batch, f)
 		l.add(&r)
 	}
 	if len(l.buf) > 0 {
