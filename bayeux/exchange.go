@@ -95,6 +95,9 @@ func (x *exchange) session(m *message) (*session, fault) {
 		s.acts()
 	}
 	if s.overRate(m) {
+		if m.channel == "/meta/connect" {
+			x.heardConnect(s, m) // it is refused, and has told all the same what arrived
+		}
 		return nil, tooManyMessages
 	}
 	return s, fault{}

@@ -114,6 +114,9 @@ func (x *exchange) overRate(m *message) bool {
 	case wait == 0 || m.channel == "/meta/disconnect":
 		return false
 	case m.channel == "/meta/connect":
+		if s := x.h.session(m.clientID); s != nil {
+			x.heardConnect(s, m)
+		}
 		x.noConnect(m, tooManyMessages, x.h.advice.pause(wait))
 	case strings.HasPrefix(m.channel, "/meta/"):
 		x.refuse(m, nil, tooManyMessages)
