@@ -25,12 +25,13 @@ import (
 type Assumption uint8
 
 const (
-	AssumedBound Assumption = iota // more was unconfirmed than is kept
-	AssumedAge                     // it had been on a stream for long, on which nothing can be asked
+	AssumedBound    Assumption = iota // more was unconfirmed than is kept
+	AssumedAge                        // it had been on a stream for long, on which nothing can be asked
+	AssumedRepeated                   // the client has said too often in a row that it got no answer
 	assumptions
 )
 
-var assumptionNames = [assumptions]string{AssumedBound: "bound", AssumedAge: "age"}
+var assumptionNames = [assumptions]string{AssumedBound: "bound", AssumedAge: "age", AssumedRepeated: "repeated"}
 
 // String is the reason's metric label.
 func (a Assumption) String() string { return assumptionNames[a] }
@@ -107,14 +108,21 @@ func (x *exchange) heardConnect(s *session, m *message) {
 	failed := s.repeats(m) || s.patient && m.timeout == 0 && len(x.messages) == 1
 	if p := s.answered; p != nil {
 		s.answered = nil
-		if p.lost = failed; failed {
+		if p.lost = failed && s.doubts < mostDoubts; p.lost {
+			s.doubts++
 			s.requeue()
 		} else {
-			s.sent.popTo(p.end)
+			arrived := s.sent.popTo(p.end)
+			if failed {
+				s.h.counters.assumed[AssumedRepeated].Add(uint64(arrived))
+			}
 			if s.stale {
 				s.requeue()
 			}
 		}
+	}
+	if !failed {
+		s.doubts = 0
 	}
 	if x.sock != nil && s.greeted == x.sock {
 		s.sent.popTo(s.replied)
@@ -130,10 +138,18 @@ func (x *exchange) heardConnect(s *session, m *message) {
 // CometD's asks for an answer at once, by a connect that is alone in its request. So does its first connect, and so does
 // every one of a client that never waits; hence it means a failure only of a client that was ready to wait before. Faye's
 // asks so whenever it has other messages to send along.
+//
+// A client that does either and means nothing by it would be answered with the same events for ever. So after mostDoubts in a row it
+// is believed no more, until it has sent a connect that says neither.
+
+const mostDoubts = 8
 
 // repeats tells whether m is the last connect again, and takes note of it; mu is held.
 func (s *session) repeats(m *message) bool {
-	n, _ := strconv.ParseUint(strings.Trim(m.id, `"`), 36, 64) // 0 for what is no number, or none
+	n, err := strconv.ParseUint(strings.Trim(m.id, `"`), 36, 64)
+	if err != nil {
+		n = 0 // it is no number, or a longer one than Faye counts to, or there is none
+	}
 	if n != 0 && n == s.connectID {
 		return s.numbered
 	}

@@ -16,10 +16,10 @@
 //   - Order: all readers see the messages of a channel in one order, that of their offsets.
 //   - A message is immutable once published, and its JSON text goes out as it came in, compacted.
 //   - A publisher never waits for a reader. Publish returns when the engine has stored the message.
-//   - A session gets a message once, however many of its subscriptions match.
+//   - A session's queue gets a message once, however many of its subscriptions match.
 //   - Acknowledged means stored, as durably as the engine says. A reader that resumes inside the history misses
 //     nothing and sees each message once per position; one that cannot is told HistoryLost. A reader without
-//     history gets each message at most once.
+//     history is given each message once; what its adapter could not bring to it comes again if it is given back (Session.Return).
 //   - A subscription ends with the credential that granted it, unless it needs none.
 //   - One question to the Authorizer for each right an operation uses, before anything is changed.
 //   - Every queue, list and map a stranger can grow has a limit, and every delivery lost has a LostReason.
