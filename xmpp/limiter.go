@@ -1,67 +1,59 @@
 package xmpp
 
-import "time"
+import (
+	"time"
 
-// limiter holds each sender, by bare JID, to a rate of stanzas: a bucket of burst tokens that fills at that rate. It keeps one
-// flooder from the workers' time; the inboxes, which count what waits, keep him from their room. It belongs to the goroutine
-// that reads the link.
+	"waft/broker"
+)
+
+// limiter holds each sender, by bare JID, to a rate of stanzas. It keeps one flooder from the workers' time; the inboxes, which count
+// what waits, keep him from their room. It belongs to the goroutine that reads the link.
 //
-// A full bucket is that of somebody who was never heard of, so it needs no place in the table. When there is none for a new
-// sender, a bucket that is full by now is given up, or else any: then a sender begins anew with a full one, which is to his
-// advantage and to nobody's harm.
+// Who has sent nothing for a while is as good as somebody who was never heard of, and needs no place in the table. When there is none for
+// a new sender, such a one is given up, or else any: then a sender begins anew, which is to his advantage and to nobody's harm.
 type limiter struct {
-	rate, burst float64 // tokens a second; tokens
-	most        int     // senders
-	buckets     map[string]bucket
+	rate    broker.Rate
+	most    int // senders
+	began   time.Time
+	tallies map[string]*broker.Tally
 }
 
-type bucket struct {
-	tokens float64
-	at     time.Time // when it had so many
-}
-
+// newLimiter lets each sender have so many stanzas a second, and a burst at once.
 func newLimiter(rate, burst, most int) *limiter {
-	return &limiter{rate: float64(rate), burst: float64(burst), most: most, buckets: make(map[string]bucket)}
+	every := max(time.Second/time.Duration(rate), 1)
+	return &limiter{rate: broker.NewRate(every, burst), most: most, began: time.Now(), tallies: make(map[string]*broker.Tally)}
 }
 
-// level is how many tokens are in a bucket now.
-func (l *limiter) level(b bucket, now time.Time) float64 {
-	return min(l.burst, b.tokens+l.rate*now.Sub(b.at).Seconds())
-}
-
-// take takes a token of the sender's, and tells whether there was one.
+// take counts a stanza of the sender's, and tells whether he may have it.
 func (l *limiter) take(sender string, now time.Time) bool {
-	b, known := l.buckets[sender]
-	tokens := l.burst
-	if known {
-		tokens = l.level(b, now)
-	} else if len(l.buckets) >= l.most {
-		l.makeRoom(now)
+	at := int64(now.Sub(l.began))
+	t := l.tallies[sender]
+	if t == nil {
+		if len(l.tallies) >= l.most {
+			l.makeRoom(at)
+		}
+		t = new(broker.Tally)
+		l.tallies[sender] = t
 	}
-	ok := tokens >= 1
-	if ok {
-		tokens--
-	}
-	l.buckets[sender] = bucket{tokens, now}
-	return ok
+	return t.Take(l.rate, at, 1) == 0
 }
 
-// looksForRoom is how many buckets a sender without one may cost a look at.
+// looksForRoom is how many others a new sender may cost a look at.
 const looksForRoom = 32
 
-func (l *limiter) makeRoom(now time.Time) {
+func (l *limiter) makeRoom(at int64) {
 	looks, victim := 0, ""
-	for sender, b := range l.buckets {
+	for sender, t := range l.tallies {
 		victim = sender
-		if l.level(b, now) >= l.burst {
-			delete(l.buckets, sender) // and goes on: there may be many
+		if t.Idle(at) {
+			delete(l.tallies, sender) // and goes on: there may be many
 			victim = ""
 		}
 		if looks++; looks == looksForRoom {
 			break
 		}
 	}
-	if len(l.buckets) >= l.most {
-		delete(l.buckets, victim)
+	if len(l.tallies) >= l.most {
+		delete(l.tallies, victim)
 	}
 }
