@@ -121,6 +121,40 @@ func TestSubscribe_what_is_published_during_a_replay_comes_after_it_once(t *test
 	wantTexts(t, drain(s), "1", "2", "3")
 }
 
+// What an adapter gives back while a replay is read was there before it, and stays in front; a queue that is over its limits by it has
+// no room for the replay, and keeps what it has.
+func TestReturn_during_a_replay(t *testing.T) {
+	for _, limit := range []int{6, 5} {
+		e := &slowHistory{Engine: broker.NewMemoryEngine(broker.MemoryOptions{})}
+		b := brokertest.New(t, broker.Options{Engine: e})
+		s := brokertest.Open(t, b, broker.SessionOptions{MaxMessages: limit})
+		brokertest.Subscribe(t, s, "/b")
+		brokertest.Publish(t, b, "/b", "1")
+		brokertest.Publish(t, b, "/b", "2")
+		under := s.Drain(nil)
+		brokertest.Publish(t, b, "/b", "3")
+		since := brokertest.Publish(t, b, "/a", "0").Position
+		brokertest.Publish(t, b, "/a", "4")
+		e.before = func() {
+			s.Return(under)
+			brokertest.Publish(t, b, "/a", "5")
+		}
+		e.after = func() { brokertest.Publish(t, b, "/a", "6") }
+		_, err := subscribe(s, "/a", broker.SubscribeOptions{Since: since})
+		if limit == 6 {
+			if err != nil {
+				t.Error(err)
+			}
+			wantTexts(t, drain(s), "1", "2", "3", "4", "5", "6")
+			continue
+		}
+		if broker.KindOf(err) != broker.TooLarge {
+			t.Errorf("got %v", err)
+		}
+		wantTexts(t, drain(s), "1", "2", "3")
+	}
+}
+
 func TestSubscribe_a_new_epoch_during_a_replay_is_not_taken_for_the_old(t *testing.T) {
 	e := &slowHistory{Engine: broker.NewMemoryEngine(broker.MemoryOptions{MaxChannels: 1})}
 	b := brokertest.New(t, broker.Options{Engine: e})
