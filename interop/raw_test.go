@@ -174,7 +174,7 @@ func (c *rawClient) receive() ([]rawMessage, error) {
 	var text string
 	var err error
 	if c.transport == websocketType {
-		text, err = readServerFrame(c.in)
+		text, err = readServerFrame(c.in, c.nc)
 	} else {
 		text, err = readBody(c.in)
 	}
@@ -266,8 +266,8 @@ func clientFrame(text string) []byte {
 	return append(b, text...)
 }
 
-// readServerFrame gives the text of the next text frame; pings are not answered.
-func readServerFrame(r *bufio.Reader) (string, error) {
+// readServerFrame gives the text of the next text frame, and answers the pings before it: who does not is taken for dead.
+func readServerFrame(r *bufio.Reader, w io.Writer) (string, error) {
 	for {
 		var head [2]byte
 		if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -290,6 +290,10 @@ func readServerFrame(r *bufio.Reader) (string, error) {
 			return string(text), nil
 		case 8:
 			return "", io.EOF
+		case 9:
+			if _, err := w.Write(append([]byte{0x8a, 0x80 | byte(n), 0, 0, 0, 0}, text...)); err != nil {
+				return "", err
+			}
 		}
 	}
 }

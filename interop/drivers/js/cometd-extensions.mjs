@@ -1,5 +1,5 @@
 // Drives the CometD client for JavaScript with its own extensions, unmodified:
-// acknowledge, timesync, binary and reload. What browsers keep over a reload is
+// acknowledge, timesync, timestamp, binary and reload. What browsers keep over a reload is
 // kept here in a map.
 // Options: url; transport, "websocket" or "long-polling".
 
@@ -7,6 +7,7 @@ import { CometD } from 'cometd';
 import { AckExtension } from 'cometd/AckExtension.js';
 import { BinaryExtension } from 'cometd/BinaryExtension.js';
 import { ReloadExtension } from 'cometd/ReloadExtension.js';
+import { TimeStampExtension } from 'cometd/TimeStampExtension.js';
 import { TimeSyncExtension } from 'cometd/TimeSyncExtension.js';
 import { adapt } from 'cometd-nodejs-client';
 import { emit, options, serve } from './lines.mjs';
@@ -30,6 +31,7 @@ function load() {
   client.registerExtension('ack', new AckExtension());
   client.registerExtension('binary', new BinaryExtension());
   client.registerExtension('timesync', (client.time = new TimeSyncExtension()));
+  client.registerExtension('timestamp', new TimeStampExtension());
   client.registerExtension('reload', new ReloadExtension());
   client.registerExtension('watch', {
     outgoing(message) {
