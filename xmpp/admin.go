@@ -219,6 +219,7 @@ func (s *Service) apiAdminAdd(ctx context.Context, c *call) error {
 	if err := s.admins.add(ctx, to, giver.Grants, by(c, token)); err != nil {
 		return err
 	}
+	s.recheckUser(ctx, to) // he may have had other rights before
 	s.log.InfoContext(ctx, "an XMPP user was made an admin", slog.String("jid", to), slog.String("by", by(c, token)))
 	c.says("%s is an admin", to)
 	return nil
@@ -255,6 +256,7 @@ func (s *Service) apiAdminRemove(ctx context.Context, c *call) error {
 	if err := s.admins.remove(ctx, j); err != nil {
 		return err
 	}
+	s.recheckUser(ctx, j)
 	s.log.InfoContext(ctx, "an XMPP user is no admin any more", slog.String("jid", j), slog.String("by", bare(c.From)))
 	c.says("%s is not an admin any more, unless the configuration says so", j)
 	return nil

@@ -122,6 +122,7 @@
 //	payload.go     JSON in XML                              XEP-0335
 //	audience.go    who has subscribed to what
 //	shelf.go       the subscriptions that last
+//	recheck.go     what changed rules end and bring back
 //	notify.go      from the session to events
 //	event.go       an event's bytes                          XEP-0060 §12.4
 //	eventid.go     ids that prove a bounce

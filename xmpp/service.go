@@ -41,6 +41,7 @@ type Service struct {
 	runs      *runs
 	chats     *chats
 	running   atomic.Bool
+	recalled  atomic.Bool // the store has been read
 	count     counters
 }
 
@@ -160,5 +161,6 @@ func (s *Service) recall(ctx context.Context) error {
 	if err := s.restore(ctx); err != nil {
 		return fmt.Errorf("xmpp: reading the subscriptions of %s: %w", s.domain, err)
 	}
+	s.recalled.Store(true)
 	return nil
 }

@@ -83,40 +83,46 @@ func (h *shelf) forget(ctx context.Context, jid string, p broker.Pattern) (bool,
 	return err == nil, err
 }
 
-// restore brings back what was subscribed to when the service ran last, with the rights that its users have now. What the
-// rules or the limits do not allow any more waits in the store for a time when they do.
-func (s *Service) restore(ctx context.Context) error {
-	var all []shelved
-	err := s.shelf.store.Scan(ctx, s.shelf.prefix, func(r broker.Record) bool {
+// has tells whether a subscription is in the store. When the store cannot say, it is not.
+func (h *shelf) has(ctx context.Context, jid string, p broker.Pattern) bool {
+	_, err := h.store.Get(ctx, h.key(jid, p))
+	return err == nil
+}
+
+// all reads the subscriptions of a user, or with "" of everybody. Those that cannot be read are left where they are.
+func (h *shelf) all(ctx context.Context, user string, log *slog.Logger) (all []shelved, err error) {
+	prefix := h.prefix
+	if user != "" {
+		prefix += user + " "
+	}
+	err = h.store.Scan(ctx, prefix, func(r broker.Record) bool {
 		var sub shelved
 		if err := json.Unmarshal(r.Value, &sub); err != nil || sub.Version != shelvedVersion {
-			s.log.WarnContext(ctx, "the record of an XMPP subscription cannot be read", slog.String("key", r.Key), slog.Int("version", sub.Version), slog.Any("error", err))
+			log.WarnContext(ctx, "the record of an XMPP subscription cannot be read", slog.String("key", r.Key), slog.Int("version", sub.Version), slog.Any("error", err))
 			return true
 		}
 		all = append(all, sub)
 		return true
 	})
+	return all, err
+}
+
+// restore brings back what was subscribed to when the service ran last, with the rights that its users have now. What the
+// rules or the limits do not allow any more waits in the store for a time when they do.
+func (s *Service) restore(ctx context.Context) error {
+	all, err := s.shelf.all(ctx, "", s.log)
 	if err != nil {
 		return err
 	}
 	refused := 0
 	for _, sub := range all {
-		j, err := jid.Parse(sub.JID)
-		var back *subscription
-		w := wish{sub.Slash, &sub.Options}
-		switch {
-		case err != nil:
-		case sub.Pending:
-			back, err = s.audience.petition(j, sub.Pattern, w, s.opts.MaxPending)
-		default:
-			back, _, err = s.audience.subscribe(ctx, s.opts.Principal(j.Bare().String()), j, sub.Pattern, w)
-		}
+		back, err := s.bring(ctx, sub)
 		if err != nil {
 			refused++
 			s.log.DebugContext(ctx, "an XMPP subscription was not restored", slog.String("pattern", string(sub.Pattern)), slog.Any("error", err))
 			continue
 		}
-		if s.setPreferences(back, sub.Options); !s.lasting(back, sub.Options) { // its node has become one of temporary ones
+		if back != nil && !s.lasting(back, sub.Options) { // its node has become one of temporary ones
 			if _, err := s.delist(ctx, back.jid, back.pattern); err != nil {
 				return err
 			}
@@ -127,6 +133,24 @@ func (s *Service) restore(ctx context.Context) error {
 			slog.Int("refused", refused), slog.Int("restored", len(all)-refused))
 	}
 	return ctx.Err()
+}
+
+// bring makes a record a subscription again; nil if there is one. Errors: the audience's, the broker's.
+func (s *Service) bring(ctx context.Context, sub shelved) (back *subscription, err error) {
+	j, err := jid.Parse(sub.JID)
+	if err != nil {
+		return nil, err
+	}
+	w := wish{sub.Slash, &sub.Options}
+	if sub.Pending {
+		back, err = s.audience.petition(j, sub.Pattern, w, s.opts.MaxPending)
+	} else {
+		back, _, err = s.audience.subscribe(ctx, s.opts.Principal(j.Bare().String()), j, sub.Pattern, w)
+	}
+	if err == nil && back != nil {
+		s.setPreferences(back, sub.Options)
+	}
+	return back, err
 }
 
 // enlist makes j a subscriber of p, or changes an old subscription as wished. fresh is the subscription if it is new. Errors:

@@ -91,6 +91,9 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 		r.access.minter.Store(&c.minter)
 		old.Close()
 		ended := r.broker.Recheck(ctx)
+		for _, link := range r.links {
+			ended += link.service.Recheck(ctx)
+		}
 		s.logger.InfoContext(ctx, "reloaded rules, keys and limits", slog.String("realm", r.id), slog.Int("subscriptions_ended", ended))
 	}
 	s.settings = next
