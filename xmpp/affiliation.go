@@ -67,12 +67,32 @@ func (l *leaf) byHimself(user string) error {
 	return l.mayRead(user, func() bool { return false })
 }
 
-// mayRead is the leaf's, with what owners have said: who has a subscription to the very node has been let in.
-func (s *Service) mayRead(l *leaf, user string) error {
-	return l.mayRead(user, func() bool { return s.audience.subscribed(user, broker.Pattern(l.Channel)) })
+// mayRead says whether a user may subscribe to a channel and read it, as far as nodes are concerned; l is its own, if it has
+// one. Who has a subscription to the very node has been let in by its owners. To hear who is present somebody has to be
+// one of those who may be.
+func (s *Service) mayRead(c broker.Channel, l *leaf, user string) error {
+	approved := func(l *leaf) func() bool {
+		return func() bool { return s.audience.subscribed(user, broker.Pattern(l.Channel)) }
+	}
+	if g := s.guardian(c); g.mayRead(user, approved(g)) != nil {
+		return errClosedNode
+	}
+	return l.mayRead(user, approved(l))
 }
 
-// bars tells whether a subscriber is not to have what comes from the node.
+// guardian is the node whose presence the channel tells, or nil.
+func (s *Service) guardian(c broker.Channel) *leaf {
+	if s.opts.PresenceOf == nil || c == "" {
+		return nil
+	}
+	of, ok := s.opts.PresenceOf(c)
+	if !ok {
+		return nil
+	}
+	return s.nodes.get(of)
+}
+
+// bars tells whether a subscriber is not to have what comes from the node, or from the channel that tells of its presence.
 func (s *Service) bars(l *leaf, sub *subscription) bool {
 	return l.mayRead(sub.user, func() bool {
 		p := broker.Pattern(l.Channel)

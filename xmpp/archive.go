@@ -183,7 +183,7 @@ func (s *Service) archived(r *request, node string) (broker.Channel, *leaf, erro
 		return "", nil, err
 	}
 	l := s.nodes.get(c)
-	if err := s.mayRead(l, r.user); err != nil {
+	if err := s.mayRead(c, l, r.user); err != nil {
 		return "", nil, archiveError(err)
 	}
 	if !l.config().Persist {
@@ -192,9 +192,10 @@ func (s *Service) archived(r *request, node string) (broker.Channel, *leaf, erro
 	return c, l, nil
 }
 
-// archiveError is the error of a query: XEP-0313 §4 says forbidden where XEP-0060 says that the node is closed.
+// archiveError is the error of a query: to archives everybody who is kept out is forbidden (XEP-0313 §4), where XEP-0060 tells
+// apart that the node is closed and that he may ask its owners.
 func archiveError(err error) error {
-	if errors.Is(err, errClosedNode) {
+	if errors.Is(err, errClosedNode) || errors.Is(err, errNotApproved) {
 		return errArchiveForbidden
 	}
 	return err

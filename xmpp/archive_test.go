@@ -323,3 +323,22 @@ func TestArchive_pages_are_bounded(t *testing.T) {
 		}
 	})
 }
+
+// Who would have to ask an owner first is refused as everybody is whom a node keeps out (XEP-0313 §4).
+func TestArchive_of_a_node_that_lets_people_in(t *testing.T) {
+	dialogue(t, keeping(10), func(w *world) {
+		w.creates(alice, "/a", "access_model=authorize")
+		w.answers(alice, "set", publishing("/a", item("1", "1")), published(alice, "/a", "1"))
+		if f := w.finds(bob, asking("/a", "")); f.refused != refused(bob, "auth: forbidden", "the node is not open to you") {
+			t.Errorf("bob is told %s", f.refused)
+		}
+		w.petitions(bob, "/a", "bob@localhost")
+		w.gets(requestTo("alice@localhost", "bob@localhost", "/a"))
+		if f := w.finds(bob, asking("/a", "")); f.refused != refused(bob, "auth: forbidden", "the node is not open to you") {
+			t.Errorf("who waits is told %s", f.refused)
+		}
+		w.send(decidingOn(alice, "/a", "bob@localhost", "1"))
+		w.gets(state("/a", "bob@localhost", "subscribed"))
+		w.wantItems(w.finds(bob, asking("/a", "")), true, "1")
+	})
+}

@@ -115,7 +115,7 @@ func (s *Service) apiHistory(ctx context.Context, c *call) error {
 // readable reads a channel for who asks: what the rules let him, and its node, if it is one.
 func (s *Service) readable(ctx context.Context, r *request, ch broker.Channel, want broker.Range) (broker.Page, error) {
 	l := s.nodes.get(ch)
-	if err := s.mayRead(l, r.user); err != nil {
+	if err := s.mayRead(ch, l, r.user); err != nil {
 		return broker.Page{}, err
 	}
 	if !l.config().Persist {
@@ -167,8 +167,7 @@ func (s *Service) apiChannels(ctx context.Context, c *call) error {
 	if manages {
 		c.shown.columns = append(c.shown.columns, "receivers")
 	}
-	// Nodes that hide themselves are few; who meets many of them gets a shorter page, never a closed node's name.
-	list, err := s.broker.Channels(ctx, c.who, p, after, most+1)
+	list, err := s.channelsFor(ctx, c.request, p, after, most+1)
 	if err != nil {
 		return err
 	}
@@ -178,9 +177,6 @@ func (s *Service) apiChannels(ctx context.Context, c *call) error {
 		more = fmt.Sprintf("; more after %s", list[most-1].Channel)
 	}
 	for _, info := range list {
-		if l := s.nodes.get(info.Channel); l != nil && !s.shows(ctx, c.request, l) {
-			continue
-		}
 		row := []string{string(info.Channel), strconv.Itoa(info.Messages), info.Last.String()}
 		if manages {
 			row = append(row, strconv.Itoa(s.broker.Receivers(info.Channel)))
@@ -189,6 +185,26 @@ func (s *Service) apiChannels(ctx context.Context, c *call) error {
 	}
 	c.says("%d channels%s", len(c.shown.rows), more)
 	return nil
+}
+
+// channelsFor lists at most n channels that the requester may know of. Nodes that hide themselves are few, so each further look,
+// at more of them, is rare; not even where a page ends does it give one away.
+func (s *Service) channelsFor(ctx context.Context, r *request, p broker.Pattern, after broker.Channel, n int) (list []broker.ChannelInfo, err error) {
+	for look := n; ; look *= 4 {
+		found, err := s.broker.Channels(ctx, r.who, p, after, look)
+		if err != nil {
+			return nil, err
+		}
+		for _, info := range found {
+			if !s.hides(ctx, r, info.Channel) {
+				list = append(list, info)
+			}
+		}
+		if len(list) >= n || len(found) < look {
+			return list[:min(n, len(list))], nil
+		}
+		after = found[len(found)-1].Channel
+	}
 }
 
 // appendPlainJSON appends JSON with the two characters that XML cannot carry written as escapes (payload.go).

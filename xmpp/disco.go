@@ -179,7 +179,7 @@ func (s *Service) nodesFor(ctx context.Context, r *request) ([]string, error) {
 	}
 	var names []string
 	for _, n := range kept {
-		if l := s.nodes.get(n.Channel); l == nil || s.shows(ctx, r, l) {
+		if !s.hides(ctx, r, n.Channel) {
 			names = append(names, string(n.Channel))
 		}
 	}
@@ -224,7 +224,7 @@ func (s *Service) discoNodeItems(ctx context.Context, r *request, name string, s
 		return errNoNode
 	}
 	l := s.nodes.get(c)
-	if err := s.mayRead(l, r.user); err != nil {
+	if err := s.mayRead(c, l, r.user); err != nil {
 		return err
 	}
 	if conf := l.config(); !conf.Persist {

@@ -46,12 +46,21 @@ func subscribable(name string) (broker.Pattern, error) {
 // knows tells whether p is there for the requester: the rules let him subscribe or publish to it, and its owner, if it has
 // one, does not hide it from him.
 func (s *Service) knows(ctx context.Context, r *request, p broker.Pattern) bool {
-	if c, ok := p.Channel(); ok {
-		if l := s.nodes.get(c); l != nil && !s.shows(ctx, r, l) {
-			return false
-		}
+	if c, ok := p.Channel(); ok && s.hides(ctx, r, c) {
+		return false
 	}
 	return s.broker.May(ctx, r.who, broker.ActSubscribe, p) == nil || s.broker.May(ctx, r.who, broker.ActPublish, p) == nil
+}
+
+// hides tells whether an owner keeps a channel from the requester: that of the node itself, or of the one whose presence it
+// tells.
+func (s *Service) hides(ctx context.Context, r *request, c broker.Channel) bool {
+	for _, l := range []*leaf{s.nodes.get(c), s.guardian(c)} {
+		if l != nil && !s.shows(ctx, r, l) {
+			return true
+		}
+	}
+	return false
 }
 
 // shows tells whether the requester may know of a node: its owner does not hide it from him, or he may manage it.

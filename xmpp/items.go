@@ -33,7 +33,7 @@ func (s *Service) items(ctx context.Context, r *request) error {
 		return err
 	}
 	l := s.nodes.get(c)
-	if err := s.mayRead(l, r.user); err != nil {
+	if err := s.mayRead(c, l, r.user); err != nil {
 		return err
 	}
 	conf := l.config()

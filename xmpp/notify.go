@@ -55,13 +55,14 @@ func (s *Service) notify(ctx context.Context, ev *event, d broker.Delivery) erro
 	}
 	normal := l != nil && l.Config.NotificationType == typeNormal
 	ev.about(d.Message.Channel, item, normal)
-	guarded := !l.open()
+	g := s.guardian(d.Message.Channel)
+	guarded := !l.open() || !g.open()
 	var told map[string]bool // JIDs, if one may come twice
 	if d.Also != nil {
 		told = make(map[string]bool)
 	}
 	for _, sub := range s.audience.of(d) {
-		if told[sub.jid] || guarded && s.bars(l, sub) {
+		if told[sub.jid] || guarded && (s.bars(l, sub) || s.bars(g, sub)) {
 			continue
 		}
 		sent, err := s.notifyOne(ctx, ev, l, sub, d.Message)

@@ -55,6 +55,10 @@ type Options struct {
 	MaxResources int // of one bare JID; default 32
 	MaxPresences int // of all together; default 100,000
 
+	// PresenceOf tells whose presence a channel tells, if it does: who may not read that one as a node does not hear of it. It must
+	// not block. nil: none does.
+	PresenceOf func(broker.Channel) (of broker.Channel, ok bool)
+
 	// Authenticator verifies the token that somebody brings to become an admin (admin-add). nil: nobody can that way.
 	Authenticator broker.Authenticator
 

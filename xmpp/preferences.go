@@ -285,8 +285,8 @@ func (s *Service) setPreferences(sub *subscription, prefs preferences) {
 
 // lapse ends a subscription whose time has come, unless it has been renewed, and tells whose it was (XEP-0060 §12.18).
 func (s *Service) lapse(ctx context.Context, sub *subscription) {
-	if e := sub.preferences().Expire; e.IsZero() || e.After(time.Now()) {
-		return
+	if e := sub.preferences().Expire; e.IsZero() || e.After(time.Now()) || sub.isOver() {
+		return // renewed, or ended by somebody: another may have taken its place
 	}
 	was, err := s.delist(ctx, sub.jid, sub.pattern)
 	if err != nil {

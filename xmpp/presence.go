@@ -68,7 +68,7 @@ func (s *Service) arrived(ctx context.Context, st *component.Stanza) {
 		if sub.pending || sub.jid != st.FromJID.String() && !(freshUser && sub.jid == user) {
 			continue
 		}
-		c, _ := sub.pattern.Channel()
+		c := broker.Channel(sub.pattern) // no node if it is a pattern
 		l := s.nodes.get(c)
 		if l == nil || l.Config.SendLast != lastOnPresence || s.bars(l, sub) {
 			continue

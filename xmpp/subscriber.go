@@ -42,8 +42,11 @@ func (s *Service) subscribe(ctx context.Context, r *request) error {
 // admit makes the requester a subscriber of p, or has him wait for an owner's word.
 func (s *Service) admit(ctx context.Context, r *request, j jid.JID, p broker.Pattern, w wish) (pubsub.SubType, error) {
 	c, isChannel := p.Channel()
+	if !isChannel {
+		c = "" // of a pattern it is the channel above those that it matches
+	}
 	l := s.nodes.get(c)
-	switch err := s.mayRead(l, r.user); {
+	switch err := s.mayRead(c, l, r.user); {
 	case errors.Is(err, errNotApproved):
 		sub, err := s.petition(ctx, r, l, j, w)
 		s.courtPresence(r, sub)
@@ -95,7 +98,7 @@ func (s *Service) unsubscribe(ctx context.Context, r *request) error {
 // new subscriber's last item.
 func (s *Service) welcome(ctx context.Context, r *request, c broker.Channel, jid string, fresh *subscription) error {
 	l := s.nodes.get(c)
-	if err := s.mayRead(l, r.user); err != nil {
+	if err := s.mayRead(c, l, r.user); err != nil {
 		_, _ = s.delist(ctx, jid, broker.Pattern(c)) // a record that stays does no more than wait for the node to open
 		return err
 	}

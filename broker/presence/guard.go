@@ -21,7 +21,7 @@ type ownKey struct{}
 // Authorize implements broker.Authorizer.
 func (g *guard) Authorize(ctx context.Context, who broker.Principal, act broker.Action, p broker.Pattern) error {
 	if c, ok := p.Channel(); ok && act == broker.ActPublish {
-		if _, ours := g.tracker.presenceOf(c); ours {
+		if _, ours := g.tracker.PresenceOf(c); ours {
 			if ctx.Value(ownKey{}) == g.tracker {
 				return nil
 			}
@@ -52,8 +52,8 @@ func (t *Tracker) channelOf(c broker.Channel) broker.Channel {
 	return c + "/" + broker.Channel(t.opts.Segment)
 }
 
-// presenceOf tells whether c is a presence channel, and of which channel.
-func (t *Tracker) presenceOf(c broker.Channel) (of broker.Channel, ok bool) {
+// PresenceOf tells whether c is a presence channel, and of which channel.
+func (t *Tracker) PresenceOf(c broker.Channel) (of broker.Channel, ok bool) {
 	of, last := cutLast(c)
 	return of, last == t.opts.Segment && of != "" && t.tracks(of)
 }

@@ -104,7 +104,7 @@ func (t *Tracker) Observe(e broker.Event) {
 	}
 	if t.tracks(c) {
 		t.look(c, e.Type != broker.EventUnsubscribed, false)
-	} else if of, ok := t.presenceOf(c); ok && e.Type != broker.EventUnsubscribed {
+	} else if of, ok := t.PresenceOf(c); ok && e.Type != broker.EventUnsubscribed {
 		t.look(of, true, true)
 	}
 }

@@ -140,6 +140,9 @@ func newXMPPLink(x *xmppSettings, t *realm, reload func(context.Context) error, 
 	}
 	options := x.options(t.broker, store, users.Principal, key, logger)
 	options.Authenticator, options.Mint, options.Reload = &t.access, t.access.mint, reload
+	if t.presence != nil {
+		options.PresenceOf = t.presence.PresenceOf
+	}
 	if options.Stanzas, err = x.stanzas(); err != nil {
 		return nil, err
 	}
