@@ -30,6 +30,10 @@
 //     gap at most.
 //   - pubsub_test.go: owners, subscribers and their presence through both XMPP
 //     servers; and that no message is lost when the link is cut.
+//   - checklist_test.go: the numbered cases of XEP-0060 and its neighbours that users
+//     can play, through both XMPP servers.
+//   - crash_test.go: an XMPP server is killed in the middle of a burst; nothing is
+//     lost, and the counts are logged.
 //   - hostile_test.go: no stanza of an XMPP user ends the link to her server.
 //   - fanout_test.go: Fanout's publishers and what they are told, with the right
 //     key and with a wrong one.

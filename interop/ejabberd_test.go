@@ -36,10 +36,12 @@ modules:
   mod_roster: {}
 `))
 
-// startEjabberd runs the Erlang machine as ejabberdctl would. The script itself
+func startEjabberd() (*xmppServer, error) { return startEjabberdAs("ejabberd") }
+
+// startEjabberdAs runs the Erlang machine as ejabberdctl would. The script itself
 // insists on root and a system user, and leaves a port mapper behind.
-func startEjabberd() (*xmppServer, error) {
-	s := &xmppServer{name: "ejabberd", host: "ejabberd.localhost", clients: freeAddr(), components: freeAddr(), web: freeAddr()}
+func startEjabberdAs(name string) (*xmppServer, error) {
+	s := &xmppServer{name: name, host: "ejabberd.localhost", clients: freeAddr(), components: freeAddr(), web: freeAddr()}
 	s.webSocket = "ws://" + s.web + "/ws"
 	api := freeAddr()
 	dir, err := s.configure(ejabberdConfig, "APIPort", port(api))

@@ -42,8 +42,11 @@ Component "waft.prosody.localhost"
   component_conflict_resolve = "kick_old"
 `))
 
-func startProsody() (*xmppServer, error) {
-	s := &xmppServer{name: "Prosody", host: "prosody.localhost", clients: freeAddr(), components: freeAddr(), web: freeAddr()}
+func startProsody() (*xmppServer, error) { return startProsodyAs("Prosody") }
+
+// startProsodyAs starts one with a directory of its own.
+func startProsodyAs(name string) (*xmppServer, error) {
+	s := &xmppServer{name: name, host: "prosody.localhost", clients: freeAddr(), components: freeAddr(), web: freeAddr()}
 	s.webSocket = "ws://" + s.web + "/xmpp-websocket"
 	dir, err := s.configure(prosodyConfig)
 	if err != nil {

@@ -92,15 +92,17 @@ func TestPubsub_a_link_that_is_cut_loses_nothing(t *testing.T) {
 				t.Error(err)
 			}
 			got := bob.received(channel)
+			lost := 0
 			for i := range sent {
 				if !slices.Contains(got, fmt.Sprint(i)) {
+					lost++
 					t.Errorf("message %d was lost", i)
 				}
 			}
 			if n := w.links[0].connections(); n <= cuts {
 				t.Errorf("the link was made %d times, for %d cuts", n, cuts)
 			}
-			t.Logf("%d published, %d came, and %d of them again", sent, sent, len(got)-sent)
+			t.Logf("\n| published | delivered | lost | came again |\n| %d | %d | %d | %d |", sent, sent-lost, lost, len(got)-sent+lost)
 		})
 	}
 }

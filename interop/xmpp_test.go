@@ -23,6 +23,7 @@ type xmppServer struct {
 	web        string // address for browsers
 	webSocket  string // URL there
 	proc       *process
+	restart    func() error // after proc has ended
 }
 
 const (
@@ -95,6 +96,8 @@ func (s *xmppServer) configure(config *template.Template, more ...string) (dir s
 }
 
 func (s *xmppServer) start(cmd *exec.Cmd, ready func() error) (err error) {
+	again := &exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env}
+	s.restart = func() error { return s.start(again, ready) }
 	if s.proc, err = start(s.name, cmd); err != nil {
 		return err
 	}
