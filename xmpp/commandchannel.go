@@ -76,6 +76,7 @@ func (s *Service) apiPublish(ctx context.Context, c *call) error {
 		return err
 	}
 	s.count.published.Add(1)
+	s.courtPublisher(c.request, l)
 	c.value("id", receipt.ID)
 	c.value("position", receipt.Position.String())
 	c.says("published to %s as %s", ch, receipt.ID)

@@ -31,6 +31,7 @@ type config struct {
 	NotifySub        bool   `json:"notify_sub,omitempty"`
 	PresenceDelivery bool   `json:"presence_based_delivery,omitempty"`
 	TempSub          bool   `json:"tempsub,omitempty"` // subscriptions end when their users go offline
+	PurgeOffline     bool   `json:"purge_offline,omitempty"`
 	NodeFull         string `json:"publish_node_full"`
 	ItemReply        string `json:"itemreply"`
 }
@@ -50,6 +51,7 @@ const (
 	lastOnPresence     = "on_sub_and_presence"
 	fullDiscard        = "discard-oldest"
 	fullReject         = "reject"
+	fullRetract        = "retract-oldest"
 	replyOwner         = "owner"
 	replyPublisher     = "publisher"
 )
@@ -115,7 +117,8 @@ var settings = []setting{
 	list("send_last_published_item", "When to send the last item", func(c *config) *string { return &c.SendLast }, lastNever, lastOnSub, lastOnPresence),
 	boolean("presence_based_delivery", "Deliver to available users only", func(c *config) *bool { return &c.PresenceDelivery }),
 	boolean("tempsub", "End subscriptions when their users go offline", func(c *config) *bool { return &c.TempSub }),
-	list("publish_node_full", "What to do when there are max_items", func(c *config) *string { return &c.NodeFull }, fullDiscard, fullReject),
+	boolean("purge_offline", "Remove a publisher's items when he goes offline", func(c *config) *bool { return &c.PurgeOffline }),
+	list("publish_node_full", "What to do when there are max_items", func(c *config) *string { return &c.NodeFull }, fullDiscard, fullReject, fullRetract),
 	boolean("notify_config", "Notify subscribers of a new configuration", func(c *config) *bool { return &c.NotifyConfig }),
 	boolean("notify_delete", "Notify subscribers when the node is deleted", func(c *config) *bool { return &c.NotifyDelete }),
 	boolean("notify_retract", "Notify subscribers when an item is removed", func(c *config) *bool { return &c.NotifyRetract }),

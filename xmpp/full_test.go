@@ -94,3 +94,52 @@ func (p polite) Publish(ctx context.Context, a broker.Append) (broker.Receipt, e
 	}
 	return p.Engine.Publish(ctx, a)
 }
+
+// Checklist 46: a full node can remove the oldest item from its channel, and tell of it.
+func TestPublish_to_a_full_node_that_retracts_the_oldest(t *testing.T) {
+	dialogue(t, keeping(10), func(w *world) {
+		w.creates(alice, "/a", "max_items=2", "publish_node_full=retract-oldest")
+		w.subscribed(bob, "/a", bob)
+		publish := func(id string, more ...string) {
+			t.Helper()
+			w.send(iq(alice, "set", publishing("/a", item(id, id))))
+			w.gets(append(more, published(alice, "/a", id), eventText(bob, "E", "/a", item(id, id)))...)
+		}
+		publish("1")
+		publish("2")
+		publish("2")
+		publish("3", eventText(bob, "E", "/a", "<retract id='1'/>"))
+		w.publish("/a", `"from elsewhere"`) // knows nothing of the node
+		w.gets(eventText(bob, "E", "/a", item("NEW", `"from elsewhere"`)))
+		w.configures(alice, "/a", "notify_retract=0")
+		publish("4")
+		page, err := w.broker.History(t.Context(), principal("alice@localhost"), "/a", broker.Range{})
+		if err != nil || len(page.Messages) != 2 || page.Messages[1].ID != "4" {
+			t.Errorf("the channel keeps %v, %v", page.Messages, err)
+		}
+		w.silent()
+	})
+}
+
+// A node can lose a publisher's items when his last client has gone, and nobody else's.
+func TestPurge_offline(t *testing.T) {
+	dialogue(t, keeping(10), func(w *world) {
+		w.creates(alice, "/a", "purge_offline=1", "publish_model=open")
+		w.creates(alice, "/b", "publish_model=open")
+		w.subscribed(carol, "/a", carol)
+		w.send(iq(bob, "set", publishing("/a", item("1", "1"))))
+		w.gets(published(bob, "/a", "1"), eventText(carol, "E", "/a", item("1", "1")), "<presence type='subscribe' from='waft.localhost' to='bob@localhost'/>")
+		for _, client := range []string{bob, "bob@localhost/other"} {
+			w.send("<presence from='" + client + "' to='waft.localhost'/>")
+		}
+		w.answers(bob, "set", publishing("/b", item("1", "1")), published(bob, "/b", "1"))
+		w.publish("/a", "2")
+		w.gets(eventText(carol, "E", "/a", item("NEW", "2")))
+		w.send("<presence type='unavailable' from='" + bob + "' to='waft.localhost'/>")
+		w.silent()
+		w.send("<presence type='unavailable' from='bob@localhost/other' to='waft.localhost'/>")
+		w.gets(eventText(carol, "E", "/a", "<retract id='1'/>"))
+		w.answers(carol, "get", wanting("node='/b'", "", ""), result(carol, retrieved("/b", item("1", "1"), "")))
+		w.silent()
+	})
+}

@@ -156,7 +156,7 @@ func TestConfigure_refuses(t *testing.T) {
 		{"23 expiry", alice, configuring("/a", "title=no", "item_expire=2147483648"), "modify: not-acceptable", "item_expire is a number from 1 to 2147483647, or max"},
 		{"23 boolean", alice, configuring("/a", "title=no", "persist_items=yes"), "modify: not-acceptable", "persist_items is a boolean: 0, 1, false or true"},
 		{"23 list", alice, configuring("/a", "title=no", "publish_model=x"), "modify: not-acceptable", `publish_model cannot be "x"; it is one of ["publishers" "subscribers" "open"]`},
-		{"23 not offered", alice, configuring("/a", "title=no", "publish_node_full=retract-oldest"), "modify: not-acceptable", `publish_node_full cannot be "retract-oldest"; it is one of ["discard-oldest" "reject"]`},
+		{"23 not offered", alice, configuring("/a", "title=no", "publish_node_full=forget"), "modify: not-acceptable", `publish_node_full cannot be "forget"; it is one of ["discard-oldest" "reject" "retract-oldest"]`},
 		{"23 size", alice, configuring("/a", "title=no", "max_payload_size=131073"), "modify: not-acceptable", "max_payload_size is a number from 1 to 131072"},
 		{"23 read only", alice, configuring("/a", "title=no", "creator=bob@localhost"), "modify: not-acceptable", `"pubsub#creator" cannot be changed`},
 		{"23 type", alice, configuring("/a", "title=no", "type=http://www.w3.org/2005/Atom"), "modify: not-acceptable", "type cannot be changed: it is urn:xmpp:json:0"},

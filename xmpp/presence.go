@@ -89,6 +89,7 @@ func (s *Service) left(ctx context.Context, st *component.Stanza) {
 	if !s.where.leave(user, st.FromJID.Resourcepart()) {
 		return
 	}
+	s.purgeOffline(ctx, user)
 	for _, sub := range s.audience.byUser(user) {
 		if sub.jid != user || s.lasting(sub, sub.preferences()) {
 			continue
@@ -98,6 +99,26 @@ func (s *Service) left(ctx context.Context, st *component.Stanza) {
 		} else if was {
 			s.count.ended.Add(1)
 			s.tellOwners(s.nodes.get(broker.Channel(sub.pattern)), sub, pubsub.SubNone)
+		}
+	}
+}
+
+// purgeOffline removes what a user has published from the nodes that keep it only while he is online (XEP-0060 §16.4.4).
+// Subscribers are told if the node says so.
+func (s *Service) purgeOffline(ctx context.Context, user string) {
+	who := s.opts.Principal(user)
+	for _, l := range s.nodes.all(func(l *leaf) bool { return l.Config.PurgeOffline }) {
+		page, err := s.kept(ctx, s.opts.Principal(l.Creator), l.Channel, broker.Range{Limit: s.opts.MaxNodeItems, Newest: true})
+		for _, m := range page.Messages {
+			if m.Publisher != user {
+				continue
+			}
+			if err = s.broker.Remove(ctx, who, l.Channel, m.ID, l.Config.NotifyRetract); broker.KindOf(err) == broker.NotFound {
+				err = nil
+			}
+		}
+		if err != nil {
+			_ = s.toStanzaError(err) // logs it
 		}
 	}
 }
@@ -115,6 +136,15 @@ func (s *Service) lasting(sub *subscription, prefs preferences) bool {
 func (s *Service) needsPresence(sub *subscription) bool {
 	prefs, conf := sub.preferences(), s.nodes.get(broker.Channel(sub.pattern)).config()
 	return prefs.Presence || prefs.Shows != 0 || conf.PresenceDelivery || conf.TempSub || conf.SendLast == lastOnPresence
+}
+
+// courtPublisher asks a publisher, once he has his answer, to let the service see when he goes offline, if the node is to lose his
+// items then and nothing is known of him.
+func (s *Service) courtPublisher(r *request, l *leaf) {
+	if r.user == "" || !l.config().PurgeOffline || s.where.knows(r.user) {
+		return
+	}
+	r.then(func(ctx context.Context) { s.send(ctx, s.appendAsk(nil, "subscribe", r.user)) })
 }
 
 // courtPresence asks the requester, once he has his answer, to let the service see his presence (XEP-0060 §12.5), if his

@@ -49,6 +49,7 @@ func (s *Service) publish(ctx context.Context, r *request) error {
 		}
 		return s.notPublished(r.verb.Children, len(receipts), err)
 	}
+	s.courtPublisher(r, l)
 	r.out = append(r.out, "<pubsub xmlns='"+pubsub.NS+"'><publish"...)
 	r.out = append(attr(r.out, "node", name), '>')
 	for _, receipt := range receipts {
