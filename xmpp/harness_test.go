@@ -156,6 +156,7 @@ type server struct {
 	mu    sync.Mutex
 	got   []byte
 	deaf  bool          // what is read is thrown away
+	sink  *sink         // or given to this
 	stuck chan struct{} // not nil: nothing is read until it is closed
 }
 
@@ -183,10 +184,14 @@ func (p *server) read() {
 		}
 		n, err := p.conn.Read(b)
 		p.mu.Lock()
+		sink := p.sink
 		if !p.deaf {
 			p.got = append(p.got, b[:n]...)
 		}
 		p.mu.Unlock()
+		if sink != nil {
+			sink.take(b[:n], p.conn)
+		}
 		select {
 		case p.more <- struct{}{}:
 		default:
