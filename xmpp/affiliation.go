@@ -138,7 +138,7 @@ func (l *leaf) visible(user string) bool {
 	return err == nil || errors.Is(err, errNotApproved) || a != affNone && a != affOutcast
 }
 
-// owners counts them.
+// owners counts the owners.
 func (l *leaf) owners() (n int) {
 	for _, a := range l.Affiliations {
 		if a == affOwner {
@@ -146,4 +146,16 @@ func (l *leaf) owners() (n int) {
 		}
 	}
 	return n
+}
+
+// ownerList gives their bare JIDs, in order.
+func (l *leaf) ownerList() []string {
+	var list []string
+	for user, a := range l.Affiliations {
+		if a == affOwner {
+			list = append(list, user)
+		}
+	}
+	slices.Sort(list)
+	return list
 }

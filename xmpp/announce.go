@@ -72,7 +72,7 @@ func (s *Service) tellOwners(l *leaf, sub *subscription, state pubsub.SubType) {
 	if l == nil || !l.Config.NotifySub {
 		return
 	}
-	s.announce(l.Channel, l, s.addresses(owners(l), l), func(b []byte, _ *subscription, node string) []byte {
+	s.announce(l.Channel, l, s.addresses(l.ownerList(), l), func(b []byte, _ *subscription, node string) []byte {
 		b = attr(attr(append(b, "<subscription"...), "node", node), "jid", sub.jid)
 		return append(attr(b, "subscription", state.String()), "/>"...)
 	})

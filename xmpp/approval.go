@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"time"
 
 	"mellium.im/xmpp/jid"
 	"mellium.im/xmpp/pubsub"
@@ -25,15 +27,31 @@ func (s *Service) petition(ctx context.Context, r *request, l *leaf, j jid.JID, 
 	if err := s.broker.May(ctx, r.who, broker.ActSubscribe, p); err != nil {
 		return nil, closedNode(err)
 	}
+	if s.audience.waits(j.String(), p) == nil && !s.bell.may(r.user) {
+		return nil, errAskedTooOften
+	}
 	sub, err := s.await(ctx, j, p, w)
 	if err != nil {
 		return nil, err
 	}
 	r.then(func(ctx context.Context) {
-		s.askOwners(l, owners(l), []*subscription{sub})
+		s.askOwners(l, l.ownerList(), []*subscription{sub})
 		s.settle(ctx, l.Channel) // the node may have changed while the request was being made
 	})
 	return sub, nil
+}
+
+// doorbell keeps somebody from asking owners without end: each request is a message to all of them, and whoever takes one back can
+// make another.
+type doorbell struct {
+	mu sync.Mutex // guards by
+	by *limiter
+}
+
+func (a *doorbell) may(user string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.by.take(user, time.Now())
 }
 
 // await makes a pending subscription of j to p, in memory and in the store.
@@ -49,18 +67,6 @@ func (s *Service) await(ctx context.Context, j jid.JID, p broker.Pattern, w wish
 	}
 	s.setPreferences(sub, sub.preferences())
 	return sub, nil
-}
-
-// owners gives the bare JIDs of a node's owners, in order.
-func owners(l *leaf) []string {
-	var all []string
-	for user, a := range l.Affiliations {
-		if a == affOwner {
-			all = append(all, user)
-		}
-	}
-	slices.Sort(all)
-	return all
 }
 
 // askOwners sends each of the owners a form for each of the pending subscriptions (XEP-0060 §8.6).

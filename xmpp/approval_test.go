@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"waft/broker"
 )
@@ -325,5 +326,28 @@ func TestAuthorize_when_the_store_fails(t *testing.T) {
 		}
 		store.fail = nil
 		w.lists(alice, "/a", "bob@localhost pending")
+	})
+}
+
+// Who asks, takes it back and asks again does so at his own expense: owners are not flooded with forms.
+func TestAuthorize_requests_are_few(t *testing.T) {
+	dialogue(t, func(o *setup) { o.service.RequestRate = 3 }, func(w *world) {
+		w.creates(alice, "/a", "access_model=authorize")
+		ask := func() {
+			t.Helper()
+			w.petitions(bob, "/a", bob)
+			w.gets(requestTo("alice@localhost", bob, "/a"))
+			w.answers(bob, "set", unsubscribing("/a", bob), result(bob, ""))
+		}
+		for range 3 {
+			ask()
+		}
+		w.answers(bob, "set", subscribing("/a", bob), refused(bob, "wait: policy-violation", "you have asked owners as often as anybody may; try again later"))
+		w.petitions(carol, "/a", carol) // nobody else is in the way
+		w.gets(requestTo("alice@localhost", carol, "/a"))
+		w.answers(carol, "set", subscribing("/a", carol), refused(carol, "auth: not-authorized + pending-subscription", "an owner of the node has not answered your request yet"))
+		time.Sleep(20 * time.Second)
+		ask()
+		w.answers(bob, "set", subscribing("/a", bob), refused(bob, "wait: policy-violation", "you have asked owners as often as anybody may; try again later"))
 	})
 }

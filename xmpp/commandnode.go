@@ -75,18 +75,6 @@ func (s *Service) apiNodes(_ context.Context, c *call) error {
 	return nil
 }
 
-// ownerList gives the owners in order.
-func (l *leaf) ownerList() []string {
-	var list []string
-	for user, a := range l.Affiliations {
-		if a == affOwner {
-			list = append(list, user)
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
 // managed finds a node for somebody who manages its channel.
 func (s *Service) managed(ctx context.Context, c *call) (*leaf, error) {
 	ch, err := c.channel("node")

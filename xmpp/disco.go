@@ -131,18 +131,11 @@ func (s *Service) metaData(l *leaf) []fieldForm {
 			all = append(all, f)
 		}
 	}
-	var owners []string
-	for user, a := range l.Affiliations {
-		if a == affOwner {
-			owners = append(owners, user)
-		}
-	}
-	slices.Sort(owners)
 	subscribers := len(s.audience.to(broker.Pattern(l.Channel)))
 	return append(all,
 		fieldForm{name: "pubsub#creation_date", typ: "text-single", values: []string{l.Created.Format(time.RFC3339)}},
 		fieldForm{name: "pubsub#creator", typ: "jid-single", values: []string{l.Creator}},
-		fieldForm{name: "pubsub#owner", typ: "jid-multi", values: owners},
+		fieldForm{name: "pubsub#owner", typ: "jid-multi", values: l.ownerList()},
 		fieldForm{name: "pubsub#num_subscribers", typ: "text-single", values: []string{strconv.Itoa(subscribers)}},
 	)
 }

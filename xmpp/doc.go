@@ -136,7 +136,7 @@
 //
 // # Locks
 //
-// runs.mu, chats.mu and admins.change before admins.mu stand by themselves; admins.change is held while the store writes.
+// runs.mu, chats.mu, bell.mu and admins.change before admins.mu stand by themselves; admins.change is held while the store writes.
 //
 // Outermost first: one of shelf.locks (held while the store writes a subscription), audience.change (held while the
 // broker's session is asked), then audience.mu or subscription.mu, never both. registry.change (held while the store writes

@@ -103,6 +103,7 @@ var (
 	errOthersOptions  = &stanzaError{typ: stanza.Auth, condition: stanza.Forbidden, text: "only the options of your own subscription are yours"}
 	errNoOptions      = &stanzaError{typ: stanza.Modify, condition: stanza.UnexpectedRequest, app: pubsub.CondNotSubscribed, text: "there is no such subscription to have options"}
 	errInvalidOptions = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, app: pubsub.CondInvalidOptions, text: "there is no form with the options of a subscription"}
+	errAskedTooOften  = &stanzaError{typ: stanza.Wait, condition: stanza.PolicyViolation, text: "you have asked owners as often as anybody may; try again later"}
 	errBadMaxItems    = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "max_items is a number from 1 up"}
 	errBadPaging      = &stanzaError{typ: stanza.Modify, condition: stanza.BadRequest, text: "the limits of the result set make no sense"}
 	errNoIndex        = &stanzaError{typ: stanza.Cancel, condition: stanza.FeatureNotImplemented, text: "pages are found by before and after, not by index"}

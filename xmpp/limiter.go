@@ -18,10 +18,9 @@ type limiter struct {
 	tallies map[string]*broker.Tally
 }
 
-// newLimiter lets each sender have so many stanzas a second, and a burst at once.
-func newLimiter(rate, burst, most int) *limiter {
-	every := max(time.Second/time.Duration(rate), 1)
-	return &limiter{rate: broker.NewRate(every, burst), most: most, began: time.Now(), tallies: make(map[string]*broker.Tally)}
+// newLimiter lets each sender have something once in an interval, and a burst at once.
+func newLimiter(every time.Duration, burst, most int) *limiter {
+	return &limiter{rate: broker.NewRate(max(every, 1), burst), most: most, began: time.Now(), tallies: make(map[string]*broker.Tally)}
 }
 
 // take counts a stanza of the sender's, and tells whether he may have it.

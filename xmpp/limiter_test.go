@@ -60,7 +60,7 @@ func TestFlood_of_one_sender(t *testing.T) {
 
 // The table is bounded, keeps those who are held back as long as it can, and never turns anybody away for lack of room.
 func TestLimiter_is_bounded(t *testing.T) {
-	l, now := newLimiter(1, 2, 10), time.Now()
+	l, now := newLimiter(time.Second, 2, 10), time.Now()
 	for i := range 1000 {
 		if !l.take(fmt.Sprint(i), now) {
 			t.Fatal("a sender who was never heard of is held back")

@@ -80,6 +80,7 @@ type Options struct {
 	MaxAdmins        int           // made by stanza; default 100
 	MaxTokenLifetime time.Duration // of a token that Mint is asked for; default 24 hours
 	ChatRate         int           // answers in chats to one bare JID in a minute; default 30
+	RequestRate      int           // requests to subscribe that one bare JID may put before owners in a minute; default 30
 
 	MaxPage int // entries of one answer to disco#items or items; default 500. More are had by paging (XEP-0059)
 
@@ -133,6 +134,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxTotalCommands", &o.MaxTotalCommands, 1_000},
 		{"MaxAdmins", &o.MaxAdmins, 100},
 		{"ChatRate", &o.ChatRate, 30},
+		{"RequestRate", &o.RequestRate, 30},
 		{"MaxPage", &o.MaxPage, 500},
 		{"QueueMessages", &o.QueueMessages, 100_000},
 		{"QueueBytes", &o.QueueBytes, 64 << 20},

@@ -35,6 +35,7 @@ type Service struct {
 	shelf     *shelf
 	announcer *announcer
 	doors     doorkeeper
+	bell      doorbell
 	where     *whereabouts
 	probing   atomic.Bool // a round of probes waits to be sent
 	admins    *admins
@@ -83,7 +84,8 @@ func New(o Options) (*Service, error) {
 	s.audience = newAudience(s.session, s.seed, o.MaxSubscriptions, o.MaxTotalSubscriptions)
 	s.nodes = newRegistry(o.Store, s.domain, o.MaxNodes, o.MaxTotalNodes)
 	s.shelf = newShelf(o.Store, s.domain)
-	s.limiter = newLimiter(o.SenderRate, o.SenderBurst, o.MaxSenders)
+	s.limiter = newLimiter(time.Second/time.Duration(o.SenderRate), o.SenderBurst, o.MaxSenders)
+	s.bell.by = newLimiter(time.Minute/time.Duration(o.RequestRate), o.RequestRate, o.MaxSenders)
 	s.where = newWhereabouts(o.MaxResources, o.MaxPresences)
 	s.announcer = newAnnouncer(o.MaxAnnouncements)
 	s.admins = newAdmins(o.Store, s.domain, o.MaxAdmins, o.Principal)

@@ -47,6 +47,7 @@ type xmppSettings struct {
 	MaxAdmins        int      `toml:"max_admins"`         // made by stanza; default 100
 	MaxTokenLifetime duration `toml:"max_token_lifetime"` // of a token made by stanza; default 24h
 	ChatRate         int      `toml:"chat_rate"`          // answers in chats to one bare JID in a minute; default 30
+	RequestRate      int      `toml:"request_rate"`       // requests to subscribe that one bare JID may put before owners in a minute; default 30
 
 	// What may wait: messages for a link that is down or slow, and requests for a worker.
 	QueueMessages    int `toml:"queue_messages"`    // beyond it the oldest give way; default 100000
@@ -132,6 +133,7 @@ func (x *xmppSettings) complete() {
 	fill(&x.MaxAdmins, 100)
 	fill(&x.MaxTokenLifetime, duration{24 * time.Hour})
 	fill(&x.ChatRate, 30)
+	fill(&x.RequestRate, 30)
 	fill(&x.QueueMessages, 100_000)
 	fill(&x.QueueBytes, 64<<20)
 	fill(&x.MaxAnnouncements, 100_000)
@@ -177,7 +179,7 @@ func (x *xmppSettings) options(to *broker.Broker, store broker.Store, who func(b
 		SenderBurst:  x.SenderBurst,
 		MaxSenders:   x.MaxSenders,
 		MaxCommands:  x.MaxCommands, MaxTotalCommands: x.MaxTotalCommands, CommandTTL: x.CommandTTL.Duration,
-		MaxAdmins: x.MaxAdmins, MaxTokenLifetime: x.MaxTokenLifetime.Duration, ChatRate: x.ChatRate,
+		MaxAdmins: x.MaxAdmins, MaxTokenLifetime: x.MaxTokenLifetime.Duration, ChatRate: x.ChatRate, RequestRate: x.RequestRate,
 		QueueMessages: x.QueueMessages, QueueBytes: x.QueueBytes, MaxAnnouncements: x.MaxAnnouncements,
 		Workers: x.Workers, InboxSize: x.InboxSize, InboxBytes: x.InboxBytes,
 	}
