@@ -96,3 +96,26 @@ func TestRealm_admins_reload_by_xmpp(t *testing.T) {
 		t.Errorf("the token is signed with an old key: %v", err)
 	}
 }
+
+// What a reload forbids ends for XMPP users too.
+func TestReload_ends_subscriptions_by_xmpp(t *testing.T) {
+	server := newComponentServer(t, "c0mp0nent")
+	text := strings.Replace(withLink, "127.0.0.1:1", server.address, 1) + "[[realm.xmpp.user]]\nmatch = 'alice@localhost'\nmanage = true\npublish = ['/x']\nsubscribe = ['/x']\n"
+	r := serveReloadable(t, nil, text)
+	s := subscribe(t, nil, "--server", r.url(), "--count", "1", "/x")
+	link := <-server.up
+	fmt.Fprint(link, "<iq type='set' id='s1' from='alice@localhost/x' to='waft.localhost'><pubsub xmlns='http://jabber.org/protocol/pubsub'><subscribe node='/x' jid='alice@localhost'/></pubsub></iq>"+
+		"<message type='chat' from='alice@localhost/x' to='waft.localhost'><body>publish /x 1</body></message>")
+	if code := <-s.done; code != exitOK { // what she has sent first is done
+		t.Error(s.err.String())
+	}
+	if log := r.reload(text + "[[realm.rule]]\nmatch = '/x'\nsubscribe = 'nobody'\n"); !strings.Contains(log, "subscriptions_ended=1") {
+		t.Errorf("the log says %s", log)
+	}
+	if code := r.stop(); code != exitOK {
+		t.Errorf("exit code %d: %s", code, r.err.String())
+	}
+	if said := <-server.closed; !strings.Contains(said, "<subscription node='/x' jid='alice@localhost' subscription='none'/>") {
+		t.Errorf("the link said %s", said)
+	}
+}
