@@ -53,9 +53,7 @@ func (s *session) record(ds []broker.Delivery) (r receipt) {
 	}
 	o := &s.h.opts
 	r.from, r.began = s.sent.next, s.sent.len() == 0
-	for _, d := range ds {
-		s.sent.push(d.Message)
-	}
+	s.sent.push(ds)
 	assumed := 0
 	for s.ack == nil && s.sent.len() > 1 && (s.sent.len() > o.MaxUnconfirmed || s.sent.bytes > o.MaxUnconfirmedBytes) {
 		s.sent.pop()
@@ -277,7 +275,8 @@ func (s *session) askFor(sock *socket) bool {
 // answeredPing is called with the payload of a pong. Whoever makes one up harms nobody else.
 func (s *socket) answeredPing(payload string) {
 	s.mu.Lock()
-	if s.askedAt == 0 || payload != strconv.FormatUint(uint64(s.asked), 10) {
+	var digits [10]byte
+	if s.askedAt == 0 || payload != string(strconv.AppendUint(digits[:0], uint64(s.asked), 10)) {
 		s.mu.Unlock()
 		return
 	}

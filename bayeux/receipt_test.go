@@ -458,13 +458,15 @@ func TestSentList_is_a_queue(t *testing.T) {
 	for range 10_000 {
 		switch r.IntN(6) {
 		case 0, 1, 2:
-			for range r.IntN(50) {
+			var ds []broker.Delivery
+			for range r.IntN(100) {
 				m := &broker.Message{Channel: "/a", Data: []byte(strconv.Itoa(len(want)))}
-				l.push(m)
+				ds = append(ds, broker.Delivery{Message: m})
 				want = append(want, m)
 			}
+			l.push(ds)
 		case 3, 4:
-			n := r.IntN(60)
+			n := r.IntN(110)
 			equal(t, "popped", l.popTo(l.first+uint64(n)), min(n, len(want)))
 			want = want[min(n, len(want)):]
 		case 5:

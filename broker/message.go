@@ -77,6 +77,14 @@ const messageOverhead = 256
 // Size is what the message counts in byte limits: its texts and a fixed overhead.
 func (m *Message) Size() int {
 	n := messageOverhead + len(m.ID) + len(m.Channel) + len(m.Data)
+	if len(m.Formats) > 0 {
+		n += m.formatsSize()
+	}
+	return n
+}
+
+// formatsSize is a function of its own so that Size, of which every delivery asks a few times, is inlined.
+func (m *Message) formatsSize() (n int) {
 	for name, f := range m.Formats {
 		n += len(name) + len(f)
 	}

@@ -180,7 +180,10 @@ func (s *Session) Drain(buf []Delivery) []Delivery {
 func (s *Session) DrainMax(buf []Delivery, limit int) []Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for ; limit > 0 && s.queue.len() > 0; limit-- {
+	if s.queue.len() <= limit {
+		return s.queue.drain(buf) // together, which is half the work
+	}
+	for ; limit > 0; limit-- {
 		buf = append(buf, s.queue.pop())
 	}
 	return buf
