@@ -172,6 +172,6 @@ func (s *session) takeBatch(sock *socket, buf []broker.Delivery) ([]broker.Deliv
 	if len(ds) == 0 && !held.due {
 		return ds, nil
 	}
-	s.record(ds)
+	s.record(ds, nil)
 	return ds, s.unhold()
 }

@@ -46,14 +46,14 @@ type receipt struct {
 // keeps tells whether anything is kept until it is confirmed.
 func (h *Handler) keeps() bool { return h.opts.MaxUnconfirmed > 0 }
 
-// record keeps what is about to be sent; mu is held.
-func (s *session) record(ds []broker.Delivery) (r receipt) {
+// record keeps what is about to be sent, of which batch may be the list; mu is held.
+func (s *session) record(ds []broker.Delivery, batch *outbox.Batch) (r receipt) {
 	if len(ds) == 0 || !s.h.keeps() {
 		return r
 	}
 	o := &s.h.opts
 	r.from, r.began = s.sent.next, s.sent.len() == 0
-	s.sent.push(ds)
+	s.sent.push(ds, batch)
 	assumed := 0
 	for s.ack == nil && s.sent.len() > 1 && (s.sent.len() > o.MaxUnconfirmed || s.sent.bytes > o.MaxUnconfirmedBytes) {
 		s.sent.pop()
@@ -164,7 +164,7 @@ func (s *session) takePoll(p *poll) []broker.Delivery {
 	n, bytes := s.room()
 	ds := s.h.form.deliverable(s.queue.DrainWithin(nil, n, bytes))
 	if len(ds) > 0 {
-		s.record(ds)
+		s.record(ds, nil)
 		s.answered, p.end = p, s.sent.next
 	}
 	return ds
@@ -211,55 +211,68 @@ func (s *session) settle() {
 	s.answered = nil
 }
 
-// expect has the socket ask, in a while or at once, whether the events that it is about to send have arrived. It is called
-// from Fill.
-func (s *socket) expect(r receipt) {
-	if r.half {
-		s.ask.Store(true) // Fill is called again
-	}
-	if r.began {
-		s.askLater()
-	}
-}
-
-// askLater sets the timer, unless an answer is due that will.
-func (s *socket) askLater() {
+// askLater sets the timer for what was sent from then on, on the handler's clock, unless an answer is due that will. So an event is
+// asked after within ReceiptDelay, or when the answer to the question before it comes, if that takes longer.
+func (s *socket) askLater(from int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.receiptAt != 0 || s.askedAt != 0 || s.closing || s.last {
 		return
 	}
-	s.receiptAt = s.h.now() + int64(s.h.opts.ReceiptDelay)
-	s.timer.Reset(s.h.opts.ReceiptDelay) // check does not mind coming early
+	s.receiptAt = from + int64(s.h.opts.ReceiptDelay)
+	s.timer.Reset(time.Duration(s.receiptAt - s.h.now())) // check does not mind coming early
 }
 
-// question gives a ping that asks after everything sent so far. Only Fill calls it: the connection is locked, so what
-// has been taken has been written, and what has not is not meant.
-func (s *socket) question(sc *outbox.Scratch, sessions []*session) []byte {
+// askAlong puts a question behind b, which is about to be sent: then it costs no system call of its own. What is large already
+// is not copied for that.
+func (s *socket) askAlong(sc *outbox.Scratch, b []byte) []byte {
+	if len(b) > largeWrite {
+		s.ask.Store(true) // Fill is called again
+		return b
+	}
+	s.mu.Lock()
+	sessions := s.sessions
+	s.mu.Unlock()
+	number, ok := s.question(sessions)
+	if !ok {
+		return b
+	}
+	sc.Buf = appendPing(append(sc.Buf[:0], b...), number)
+	return sc.Buf
+}
+
+// largeWrite is where a copy is no cheaper than a system call.
+const largeWrite = 8 << 10
+
+// question gives the number of a ping that is to ask after everything sent so far, unless an answer is due or there is nothing to
+// ask after. Only Fill calls it: the connection is locked, so what has been taken has been written or goes right before the ping, and
+// what has not is not meant.
+func (s *socket) question(sessions []*session) (number uint32, ok bool) {
 	s.ask.Store(false)
 	s.mu.Lock()
 	if s.askedAt != 0 {
 		s.mu.Unlock()
-		return nil
+		return 0, false
 	}
 	s.asked++
 	s.askedAt = max(s.h.now(), 1)
-	number := s.asked
+	number = s.asked
 	s.mu.Unlock()
-	unconfirmed := false
 	for _, session := range sessions {
-		unconfirmed = session.askFor(s) || unconfirmed
+		ok = session.askFor(s) || ok
 	}
-	if !unconfirmed {
+	if !ok {
 		s.mu.Lock()
 		s.askedAt = 0
 		s.mu.Unlock()
-		return nil
 	}
+	return number, ok
+}
+
+func appendPing(b []byte, number uint32) []byte {
 	var digits [10]byte
 	payload := strconv.AppendUint(digits[:0], uint64(number), 10)
-	sc.Buf = append(appendHeader(sc.Buf[:0], opPing, len(payload)), payload...)
-	return sc.Buf
+	return append(appendHeader(b, opPing, len(payload)), payload...)
 }
 
 func (s *session) askFor(sock *socket) bool {
@@ -280,6 +293,7 @@ func (s *socket) answeredPing(payload string) {
 		s.mu.Unlock()
 		return
 	}
+	askedAt := s.askedAt
 	s.askedAt = 0
 	sessions := s.sessions
 	s.mu.Unlock()
@@ -290,7 +304,7 @@ func (s *socket) answeredPing(payload string) {
 		half = half || left >= max(s.h.opts.MaxUnconfirmed/2, 1)
 	}
 	if more {
-		s.askLater()
+		s.askLater(askedAt)
 	}
 	if half {
 		s.ask.Store(true)

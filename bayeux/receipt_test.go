@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"waft/broker"
+	"waft/broker/outbox"
 )
 
 // pings opens a socket that counts what it is asked, and answers if answer is true.
@@ -459,14 +460,20 @@ func TestSentList_is_a_queue(t *testing.T) {
 		switch r.IntN(6) {
 		case 0, 1, 2:
 			var ds []broker.Delivery
-			for range r.IntN(100) {
+			batch := &outbox.Batch{}
+			for range r.IntN(50) {
 				m := &broker.Message{Channel: "/a", Data: []byte(strconv.Itoa(len(want)))}
 				ds = append(ds, broker.Delivery{Message: m})
+				batch.Messages = append(batch.Messages, m)
+				batch.Size += m.Size()
 				want = append(want, m)
 			}
-			l.push(ds)
+			if len(ds) < 2 || r.IntN(2) == 0 {
+				batch = nil
+			}
+			l.push(ds, batch)
 		case 3, 4:
-			n := r.IntN(110)
+			n := r.IntN(60)
 			equal(t, "popped", l.popTo(l.first+uint64(n)), min(n, len(want)))
 			want = want[min(n, len(want)):]
 		case 5:

@@ -4,55 +4,69 @@ import (
 	"sync"
 
 	"waft/broker"
+	"waft/broker/outbox"
 )
 
 // sentList is what a client has been sent and has not shown to have: a queue of messages, each with a number that counts
 // what the session was ever sent. It costs nothing while it is empty, and takes its memory from a pool, so that a session that
 // gets an event now and then, or many all the time, allocates nothing.
 //
-// Every delivery to a socket passes through it, on top of a price of some 200 ns when several go out together. So what is
-// proven is let go of by the chunk, without a look at the messages, which nobody else may have touched for a second.
+// Every delivery to a socket passes through it, on top of a price of some 200 ns when several go out together. So what many sessions
+// were sent together is one entry, of a batch that they share; and what is proven is let go of by the chunk, without a look at
+// the messages, which nobody may have touched for a second.
 //
 // The subscriptions that a message matched are not kept: nobody asks for them on this door.
 type sentList struct {
 	head, tail *sentChunk // nil when empty
-	at         int        // place of the oldest in head
-	end        int        // place behind the newest in tail
-	first      uint64     // number of the oldest
+	at         int        // place of the oldest entry in head
+	skip       int        // messages of that entry's batch that are no longer there
+	end        int        // place behind the newest entry in tail
+	first      uint64     // number of the oldest message
 	next       uint64     // number that the next one gets
 	bytes      int        // by Message.Size
 }
 
 // sentChunk fills a size class of the allocator.
 type sentChunk struct {
-	messages [30]*broker.Message
-	bytes    int // of those that are in it
-	next     *sentChunk
+	entries [30]sentEntry
+	count   int // messages that are in it
+	bytes   int // of them
+	next    *sentChunk
+}
+
+// sentEntry is one of the two.
+type sentEntry struct {
+	message *broker.Message
+	batch   *outbox.Batch
 }
 
 var sentChunks = sync.Pool{New: func() any { return new(sentChunk) }}
 
 func (l *sentList) len() int { return int(l.next - l.first) }
 
-func (l *sentList) push(ds []broker.Delivery) {
-	l.next += uint64(len(ds))
-	for len(ds) > 0 {
-		if l.tail == nil || l.end == len(l.tail.messages) {
-			l.grow()
-		}
-		c := l.tail
-		free := c.messages[l.end:]
-		n, bytes := min(len(ds), len(free)), 0
-		for i := range ds[:n] {
-			m := ds[i].Message
-			free[i] = m
-			bytes += m.Size()
-		}
-		c.bytes += bytes
-		l.bytes += bytes
-		l.end += n
-		ds = ds[n:]
+// push appends the messages of ds, of which batch may be the list.
+func (l *sentList) push(ds []broker.Delivery, batch *outbox.Batch) {
+	if batch != nil {
+		l.add(sentEntry{batch: batch}, len(batch.Messages), batch.Size)
+		return
 	}
+	for i := range ds {
+		m := ds[i].Message
+		l.add(sentEntry{message: m}, 1, m.Size())
+	}
+}
+
+func (l *sentList) add(e sentEntry, count, bytes int) {
+	if l.tail == nil || l.end == len(l.tail.entries) {
+		l.grow()
+	}
+	c := l.tail
+	c.entries[l.end] = e
+	c.count += count
+	c.bytes += bytes
+	l.end++
+	l.next += uint64(count)
+	l.bytes += bytes
 }
 
 func (l *sentList) grow() {
@@ -65,54 +79,52 @@ func (l *sentList) grow() {
 	l.tail, l.end = c, 0
 }
 
+// pop takes the oldest message.
 func (l *sentList) pop() *broker.Message {
 	c := l.head
-	m := c.messages[l.at]
-	c.messages[l.at] = nil
+	e := &c.entries[l.at]
+	m := e.message
+	if e.batch != nil {
+		m = e.batch.Messages[l.skip]
+		l.skip++
+	}
+	c.count--
 	c.bytes -= m.Size()
-	l.bytes -= m.Size()
-	l.at++
 	l.first++
-	if l.at == l.inHead() {
+	l.bytes -= m.Size()
+	switch {
+	case c.count == 0:
 		l.shrink()
+	case e.batch == nil || l.skip == len(e.batch.Messages):
+		*e = sentEntry{}
+		l.at++
+		l.skip = 0
 	}
 	return m
 }
 
-// inHead is the place behind the newest in head.
-func (l *sentList) inHead() int {
-	if l.head == l.tail {
-		return l.end
-	}
-	return len(l.head.messages)
-}
-
-// shrink lets go of head, none of whose messages is left.
+// shrink lets go of head, with what is left in it.
 func (l *sentList) shrink() {
 	c := l.head
-	l.head, l.at = c.next, 0
+	l.first += uint64(c.count)
+	l.bytes -= c.bytes
+	l.head, l.at, l.skip = c.next, 0, 0
 	if l.head == nil {
 		l.tail = nil
 	}
-	c.next = nil
+	*c = sentChunk{}
 	sentChunks.Put(c)
 }
 
 // popTo lets go of all whose number is below end, and tells how many those were.
 func (l *sentList) popTo(end uint64) (n int) {
-	end = min(end, l.next)
 	begin := l.first
-	for l.first < end {
-		c, rest := l.head, l.inHead()-l.at
-		if l.first+uint64(rest) > end {
+	for end = min(end, l.next); l.first < end; {
+		if l.first+uint64(l.head.count) <= end {
+			l.shrink()
+		} else {
 			l.pop()
-			continue
 		}
-		clear(c.messages[l.at : l.at+rest])
-		l.bytes -= c.bytes
-		c.bytes = 0
-		l.first += uint64(rest)
-		l.shrink()
 	}
 	return int(l.first - begin)
 }

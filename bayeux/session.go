@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"waft/broker"
+	"waft/broker/outbox"
 )
 
 // endpoint is where a session's events go: a held long poll, a socket or a stream.
@@ -178,15 +179,19 @@ func (s *session) release(e endpoint) {
 	s.queue.Release()
 }
 
-// take drains what waits, for e: nothing if e is no longer the endpoint, so that each event goes one way.
-func (s *session) take(e endpoint, buf []broker.Delivery) ([]broker.Delivery, receipt) {
+// take drains into sc what waits, for e: nothing if e is no longer the endpoint, so that each event goes one way.
+func (s *session) take(e endpoint, sc *outbox.Scratch) (r receipt) {
+	sc.Deliveries = sc.Deliveries[:0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.endpoint != e {
-		return buf, receipt{}
+		return r
 	}
-	ds := s.queue.DrainMax(buf, drainAtOnce)
-	return ds, s.record(ds[len(buf):])
+	sc.Deliveries = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
+	if !s.h.keeps() || len(sc.Deliveries) == 0 {
+		return r
+	}
+	return s.record(sc.Deliveries, sc.Batch(sc.Deliveries))
 }
 
 // drainAtOnce is how many deliveries a socket takes at a time.

@@ -71,8 +71,9 @@ func (s *socket) Fill(sc *outbox.Scratch) []byte {
 		return nil // the events are for the next endpoint
 	}
 	if s.ask.Load() {
-		if b := s.question(sc, sessions); len(b) > 0 {
-			return b
+		if number, ok := s.question(sessions); ok {
+			sc.Buf = appendPing(sc.Buf[:0], number)
+			return sc.Buf
 		}
 	}
 	for _, session := range sessions {
@@ -89,13 +90,18 @@ func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
 		return s.batch(sc, from)
 	}
 	for {
-		var r receipt
-		sc.Deliveries, r = from.take(s, sc.Deliveries[:0])
+		r := from.take(s, sc)
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}
-		s.expect(r)
-		if b := s.frames(sc, sc.Deliveries); len(b) > 0 {
+		if r.began {
+			s.askLater(s.h.now())
+		}
+		b := s.frames(sc, sc.Deliveries)
+		if r.half {
+			b = s.askAlong(sc, b)
+		}
+		if len(b) > 0 {
 			return b
 		}
 	}

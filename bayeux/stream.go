@@ -123,8 +123,7 @@ func (st *stream) check() {
 func (st *stream) Fill(sc *outbox.Scratch) []byte {
 	form := lineForm{st.h.form}
 	for {
-		var r receipt
-		sc.Deliveries, r = st.s.take(st, sc.Deliveries[:0])
+		r := st.s.take(st, sc)
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}

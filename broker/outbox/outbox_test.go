@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -301,10 +302,54 @@ func TestScratch_Join_frames_a_set_once(t *testing.T) {
 		{"b", set(ms[0], ms[1]), "12", 2},
 		{"b", set(ms[0]), "1", 3},
 		{"b", set(ms[1]), "2", 4},
+		// Sessions of other forms and channels in between do not matter.
+		{"a", set(ms[0], ms[1]), "12", 4},
+		{"b", set(ms[0], ms[1]), "12", 4},
+		{"c", set(ms[0], ms[1]), "12", 5},
+		{"a", set(ms[0], ms[1]), "12", 6},
+		{"c", set(ms[0], ms[1]), "12", 6},
 	} {
 		if got := sc.Join(c.by, c.ds, frame); string(got) != c.want || runs != c.runs {
 			t.Errorf("step %d: got %q after %d runs", i, got, runs)
 		}
+	}
+}
+
+func TestScratch_Batch_is_one_for_all_who_have_the_same(t *testing.T) {
+	var sc Scratch
+	a, b := broker.Delivery{Message: &broker.Message{Channel: "/a"}}, broker.Delivery{Message: &broker.Message{Channel: "/a/b"}}
+	join := func(ds ...broker.Delivery) {
+		sc.Join("x", ds, func(dst []byte, _ []broker.Delivery) []byte { return dst })
+	}
+	batch := func(ds ...broker.Delivery) *Batch { return sc.Batch(ds) }
+	if batch() != nil || batch(a) != nil || batch(a, b) != nil {
+		t.Error("a list for what nobody has joined")
+	}
+	join(a)
+	join(a, b)
+	if batch(a) != nil || batch(b, a) != nil || batch(a, b, a) != nil {
+		t.Error("a list for what nobody else has")
+	}
+	first := batch(a, b)
+	if first == nil || len(first.Messages) != 2 || first.Size != a.Message.Size()+b.Message.Size() {
+		t.Fatalf("got %v", first)
+	}
+	for range 10 {
+		join(b, b)
+		join(b, a)
+	}
+	if batch(a, b) != first {
+		t.Error("a second list of the same messages")
+	}
+	for n := range len(sc.joins) { // the memory is used for something else
+		join(slices.Repeat([]broker.Delivery{a}, n+3)...)
+	}
+	if batch(a, b) != nil || first.Messages[0] != a.Message || first.Messages[1] != b.Message {
+		t.Error("a list has changed")
+	}
+	sc.forget()
+	if batch(b, b) != nil {
+		t.Error("an idle shard keeps messages")
 	}
 }
 

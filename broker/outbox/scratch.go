@@ -20,28 +20,67 @@ type Scratch struct {
 	Deliveries []broker.Delivery // for Session.Drain(sc.Deliveries[:0])
 	Buf        []byte            // for frames that are made for one connection
 
-	by     any // who made joined
-	key    []*broker.Message
-	joined []byte
+	joins [4]joined // the latest: connections of a few protocols and forms may follow each other in any order
+	turn  int       // which gives way next
+}
+
+// joined is what a framing made of some messages.
+type joined struct {
+	by    any // the framing
+	key   []*broker.Message
+	bytes []byte
+	batch *Batch // nil: nobody has asked
+}
+
+// Batch is a list of messages that several sessions are sent together. It never changes.
+type Batch struct {
+	Messages []*broker.Message
+	Size     int // by Message.Size
 }
 
 // Join gives the bytes that frame makes of ds, and remembers them: the next session with the very same messages
 // waiting shares them, which under a burst is every session of a channel. frame appends to dst; by tells
 // framings apart and must be comparable.
 func (sc *Scratch) Join(by any, ds []broker.Delivery, frame func(dst []byte, ds []broker.Delivery) []byte) []byte {
-	if sc.by == by && sc.same(ds) {
-		return sc.joined
+	for i := range sc.joins {
+		if j := &sc.joins[i]; j.same(ds) && j.by == by {
+			return j.bytes
+		}
 	}
-	sc.by, sc.key = by, sc.key[:0]
+	j := &sc.joins[sc.turn]
+	sc.turn = (sc.turn + 1) % len(sc.joins)
+	j.by, j.key, j.batch = by, j.key[:0], nil
 	for _, d := range ds {
-		sc.key = append(sc.key, d.Message)
+		j.key = append(j.key, d.Message)
 	}
-	sc.joined = frame(sc.joined[:0], ds)
-	return sc.joined
+	j.bytes = frame(j.bytes[:0], ds)
+	return j.bytes
 }
 
-func (sc *Scratch) same(ds []broker.Delivery) bool {
-	return slices.EqualFunc(sc.key, ds, func(m *broker.Message, d broker.Delivery) bool { return m == d.Message })
+// Batch gives the messages of ds as a list that all share who have the very same, or nil for what nobody has joined lately: a list
+// for one session alone, or of one message, is not made.
+func (sc *Scratch) Batch(ds []broker.Delivery) *Batch {
+	if len(ds) < 2 {
+		return nil
+	}
+	for i := range sc.joins {
+		j := &sc.joins[i]
+		if !j.same(ds) {
+			continue
+		}
+		if j.batch == nil {
+			j.batch = &Batch{Messages: slices.Clone(j.key)}
+			for _, m := range j.key {
+				j.batch.Size += m.Size()
+			}
+		}
+		return j.batch
+	}
+	return nil
+}
+
+func (j *joined) same(ds []broker.Delivery) bool {
+	return len(ds) > 0 && slices.EqualFunc(j.key, ds, func(m *broker.Message, d broker.Delivery) bool { return m == d.Message })
 }
 
 // largeScratch is more than an idle shard keeps.
@@ -49,10 +88,16 @@ const largeScratch = 256 << 10
 
 // forget lets go of messages, and of buffers that a burst made large.
 func (sc *Scratch) forget() {
-	clear(sc.key[:cap(sc.key)])
 	clear(sc.Deliveries[:cap(sc.Deliveries)])
-	sc.by, sc.key, sc.Deliveries = nil, sc.key[:0], sc.Deliveries[:0]
-	if cap(sc.joined)+cap(sc.Buf)+48*cap(sc.Deliveries) > largeScratch {
+	sc.Deliveries = sc.Deliveries[:0]
+	size := cap(sc.Buf) + 48*cap(sc.Deliveries)
+	for i := range sc.joins {
+		j := &sc.joins[i]
+		clear(j.key[:cap(j.key)])
+		j.by, j.key, j.batch = nil, j.key[:0], nil
+		size += cap(j.bytes)
+	}
+	if size > largeScratch {
 		*sc = Scratch{}
 	}
 }
