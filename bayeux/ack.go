@@ -151,7 +151,7 @@ func (s *socket) batch(sc *outbox.Scratch, from *session) []byte {
 	}
 	sc.Deliveries = ds
 	held.timer.Stop()
-	l := list{sc.Buf[:0]}
+	l := s.h.list(sc.Buf[:0])
 	s.h.form.append(&l, ds)
 	r := held.reply(from)
 	l.add(&r)

@@ -17,7 +17,7 @@ type row struct {
 }
 
 func TestChecklist(t *testing.T) {
-	for _, r := range slices.Concat(httpRows, callbackRows, handshakeRows, connectRows, socketRows, streamRows, publishRows, endRows, limitRows, expiryRows, ackRows, timesyncRows) {
+	for _, r := range slices.Concat(httpRows, callbackRows, handshakeRows, connectRows, socketRows, streamRows, publishRows, endRows, limitRows, expiryRows, ackRows, timesyncRows, timestampRows) {
 		t.Run(fmt.Sprintf("%02d_%s", r.number, r.name), r.test)
 	}
 }

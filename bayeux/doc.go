@@ -20,7 +20,7 @@
 //   - While a stream is open it alone carries events, and connects that say so are answered at once.
 //   - A web page of an origin that is not allowed gets nothing done: by no POST, socket, stream or script element.
 //   - Advice is on handshake and connect replies, always complete, and nowhere else.
-//   - Events are channel, data and allow-listed ext. Data keeps its JSON text.
+//   - Events are channel, data and allow-listed ext; and a timestamp, where that is switched on. Data keeps its JSON text.
 //   - A handshake is alone: what comes with it is ignored.
 //   - Errors keep to the grammar that Faye's client parses: its table, and a few codes for limits.
 //   - Messages of a session and id that are sent again within a minute are acknowledged again and published once.
@@ -56,13 +56,13 @@
 // reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves),
 // lastevent.go (its ids), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about
 // a socket). What has arrived: receipt.go (what proves it), sent.go (what is unconfirmed), ack.go (CometD's acknowledge extension). What
-// goes out: reply.go, timesync.go, advice.go, errors.go, event.go, deflate.go (its compressed form), frame.go, ext.go. Who is
+// goes out: reply.go, timesync.go, timestamp.go, advice.go, errors.go, event.go, deflate.go (its compressed form), frame.go, ext.go. Who is
 // let in: credential.go, expiry.go (how long), activity.go (who only connects), damper.go (bad tokens), origin.go (CORS, and
 // what goes without), address.go (what each has open and did), limit.go. Besides:
 // script.go the client for pages, dedup.go repeated publishes, storm.go clients that cannot keep a session, shutdown.go
 // taking leave, stats.go, log.go.
 //
-// Not here: the replay and timestamp extensions; receipts for the replies to publishes, which Faye's client asks for again; service channels have no
+// Not here: the replay extension; receipts for the replies to publishes, which Faye's client asks for again; service channels have no
 // server behind them; version numbers are not compared, as no server does. Of permessage-deflate: context takeover, other
 // windows than 32 KB; and gorilla does not mind the compression bit on control and later frames, where it means nothing.
 package bayeux

@@ -15,7 +15,8 @@ import (
 // "advice" once could silence every Faye subscriber of a channel, and a leaked id makes older clients take the event
 // for the reply to a request of their own.
 type eventForm struct {
-	ext []string // members of ext that are delivered
+	ext     []string // members of ext that are delivered
+	stamped bool     // with the time of publication
 }
 
 var _ broker.Encoder = (*eventForm)(nil)
@@ -31,6 +32,11 @@ func (f *eventForm) EncodeMessage(m *broker.Message) ([]byte, error) {
 	if ext != "" {
 		n += len(`,"ext":`) + len(ext)
 	}
+	var stamp []byte
+	if f.stamped {
+		stamp = appendTimestamp(nil, m.Time)
+		n += len(stamp)
+	}
 	b := make([]byte, 0, maxHeader+n)
 	b = appendHeader(b, opText, n)
 	b = append(b, `[{"channel":"`...)
@@ -41,7 +47,7 @@ func (f *eventForm) EncodeMessage(m *broker.Message) ([]byte, error) {
 		b = append(b, `,"ext":`...)
 		b = append(b, ext...)
 	}
-	return append(b, `}]`...), nil
+	return append(append(b, stamp...), `}]`...), nil
 }
 
 // event cuts the event out of its frame.

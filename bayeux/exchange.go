@@ -28,6 +28,7 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 func (h *Handler) newExchange(ctx context.Context, p *peer, sock *socket) *exchange {
 	x := exchanges.Get().(*exchange)
 	x.h, x.ctx, x.peer, x.sock = h, ctx, p, sock
+	x.replies.stamped = h.opts.Timestamp
 	return x
 }
 
@@ -38,7 +39,7 @@ const keepBuffer = 64 << 10
 func (x *exchange) done() {
 	clear(x.messages)
 	clear(x.waiting)
-	*x = exchange{messages: x.messages[:0], waiting: x.waiting[:0], replies: list{x.replies.buf[:0]}, frame: x.frame[:0], head: x.head[:0]}
+	*x = exchange{messages: x.messages[:0], waiting: x.waiting[:0], replies: list{buf: x.replies.buf[:0]}, frame: x.frame[:0], head: x.head[:0]}
 	if cap(x.replies.buf)+cap(x.frame)+cap(x.head) > keepBuffer || cap(x.messages) > 64 {
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/big"
 	"net"
 	"net/http/httptest"
 	"slices"
@@ -17,7 +19,7 @@ import (
 	"waft/broker"
 )
 
-// Beside these there are FuzzEnvelope, for bodies, and FuzzQuery, for callback-polling.
+// Beside these there are FuzzEnvelope, for bodies, FuzzQuery, for callback-polling, and FuzzAck and FuzzTimesync, for these members of ext.
 
 // directly posts to the handler itself, without a connection in between.
 func (s *server) directly(t testing.TB, message string) messages {
@@ -224,4 +226,50 @@ func patternsOf(subscription string) (patterns []broker.Pattern, known bool) {
 		}
 	}
 	return patterns, true
+}
+
+// FuzzLastEventID tells a session which event a browser had last. A whole number of one that was sent confirms it and those before
+// it, and everything else nothing.
+func FuzzLastEventID(f *testing.F) {
+	for _, id := range []string{"", "0", "3", "003", "6", "7", "-1", "+3", " 3", "3 ", "3_0", "0x3", "3e0", "1.0", "18446744073709551615", "18446744073709551616", "\u0663", "3,4"} {
+		f.Add(id, uint8(6), uint8(2))
+	}
+	f.Fuzz(func(t *testing.T, id string, sent, confirmed uint8) {
+		s := &session{}
+		for range sent {
+			s.sent.push([]broker.Delivery{{Message: &broker.Message{Channel: "/a"}}}, nil)
+		}
+		s.sent.popTo(uint64(confirmed))
+		first := min(uint64(confirmed), uint64(sent))
+		equal(t, "confirmed before", s.sent.first, first)
+		if n, ok := new(big.Int).SetString(id, 10); ok && strings.Trim(id, "0123456789") == "" && n.Cmp(big.NewInt(int64(sent))) <= 0 {
+			first = max(first, n.Uint64())
+		}
+		s.arrived(id)
+		equal(t, "confirmed", s.sent.first, first)
+		equal(t, "kept", s.sent.len(), int(sent)-int(first))
+	})
+}
+
+// FuzzPong answers a ping with anything. Only the number that the latest question has, as it was written, confirms something.
+func FuzzPong(f *testing.F) {
+	for _, payload := range []string{"", "0", "1", "41", "42", "042", "+42", "43", "4294967338", "x", strings.Repeat("4", 125)} {
+		f.Add(payload, uint32(42), true)
+		f.Add(payload, uint32(42), false)
+	}
+	f.Fuzz(func(t *testing.T, payload string, number uint32, open bool) {
+		h := &Handler{}
+		sock := &socket{h: h, asked: number}
+		if open {
+			sock.askedAt = 1
+		}
+		s := &session{h: h, endpoint: sock}
+		sock.sessions = []*session{s}
+		s.sent.push([]broker.Delivery{{Message: &broker.Message{Channel: "/a"}}}, nil)
+		s.asked = s.sent.next
+		sock.answeredPing(payload)
+		answer := open && payload == fmt.Sprint(number)
+		equal(t, "confirmed", s.sent.len() == 0, answer)
+		equal(t, "an answer is due", sock.askedAt != 0, open && !answer)
+	})
 }

@@ -76,6 +76,7 @@ type Options struct {
 
 	NoAck      bool // CometD's acknowledge extension is not offered
 	NoTimesync bool // nobody is told the server's time by CometD's timesync extension
+	Timestamp  bool // replies have the time, and events that of their publication, in the member timestamp
 
 	Ping          time.Duration // silence after which a socket is pinged, and the pace of a stream's comments; 0 means 25 seconds
 	PongWait      time.Duration // how long it then has to answer; 0 means 10 seconds
@@ -167,7 +168,7 @@ func New(o Options) (*Handler, error) {
 	}
 	h := &Handler{
 		opts: o, broker: o.Broker, wheel: o.Broker.Wheel(), outbox: o.Outbox, log: logger{out: o.Logger}, began: time.Now(),
-		form:     &eventForm{ext: slices.Clone(o.AllowedExt)},
+		form:     &eventForm{ext: slices.Clone(o.AllowedExt), stamped: o.Timestamp},
 		origins:  origins,
 		allowed:  allowed,
 		script:   script,

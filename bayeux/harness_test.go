@@ -307,7 +307,7 @@ func brokenRule(m gjson.Result) string {
 			return ""
 		}
 		for key := range m.Map() {
-			if key != "channel" && key != "data" && key != "ext" {
+			if key != "channel" && key != "data" && key != "ext" && key != "timestamp" {
 				return "an event with " + key
 			}
 		}

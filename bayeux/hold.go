@@ -214,7 +214,7 @@ func (c *heldPoll) respond() bool {
 	defer x.done()
 	x.callback = c.callback
 	x.waiting = append(x.waiting, c.waiting)
-	var events, connects list
+	events, connects := x.h.list(nil), x.h.list(nil)
 	x.waiting[0].answer(&events, &connects)
 	body := x.body(events.buf, connects.buf)
 

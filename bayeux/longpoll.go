@@ -189,7 +189,7 @@ func (x *exchange) respondToConnects(w http.ResponseWriter) {
 		x.giveBack()
 		return
 	}
-	var events, connects list
+	events, connects := x.h.list(nil), x.h.list(nil)
 	for i := range x.waiting {
 		x.waiting[i].answer(&events, &connects)
 	}

@@ -1,5 +1,7 @@
 package bayeux
 
+import "time"
+
 // reply is one reply, in the fields that Faye's server gives (a superset of CometD's). Strings are JSON text but for
 // clientID, which needs no escaping. Never data: that is how CometD clients tell an event from a reply.
 type reply struct {
@@ -78,11 +80,17 @@ func (r *reply) appendTo(b []byte) []byte {
 }
 
 // list is the inside of a JSON array that grows.
-type list struct{ buf []byte }
+type list struct {
+	buf     []byte
+	stamped bool // replies get a timestamp
+}
 
 func (l *list) add(r *reply) {
 	l.sep()
 	l.buf = r.appendTo(l.buf)
+	if l.stamped {
+		l.buf = append(appendTimestamp(l.buf[:len(l.buf)-len("}")], time.Now()), '}')
+	}
 }
 
 func (l *list) addRaw(element []byte) {

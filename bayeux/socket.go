@@ -50,7 +50,7 @@ const maxSessions = 4
 
 // send sends one reply in a frame of its own.
 func (s *socket) send(r *reply) {
-	var l list
+	l := s.h.list(nil)
 	l.add(r)
 	s.write(l.appendFrame(nil))
 }
@@ -160,7 +160,7 @@ func (s *socket) replaced(session *session, held *heldConnect) {
 // sessionEnded tells the client, for a reason that is not its own request on this socket.
 func (s *socket) sessionEnded(session *session, held *heldConnect, reason error) {
 	f := s.h.farewell(session, reason)
-	var l list
+	l := s.h.list(nil)
 	if f.kicked {
 		l.addRaw([]byte(kickedMessage))
 	}

@@ -6,13 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // CometD's own extensions, in its client for JavaScript.
 func TestCometD_extensions(t *testing.T) {
 	need(t, nodePeer)
 	const channel = "/open/extensions"
-	w := startWaft(t)
+	w := startWaftWith(t, "timestamp = true")
 	for _, transport := range []string{webSocket, longPolling} {
 		t.Run(transport, func(t *testing.T) {
 			d := drive(t, "CometD with extensions over "+transport, node("cometd-extensions", map[string]string{
@@ -35,6 +36,19 @@ func TestCometD_extensions(t *testing.T) {
 				// It is one clock. Without the time that a connect was held it would be seconds.
 				if ms, err := strconv.Atoi(d.received("time")[0]); err != nil || ms < -500 || ms > 500 {
 					t.Errorf("the clocks differ by %s ms", d.received("time")[0])
+				}
+			})
+
+			// It sends "Sat, 21 Nov 2026 05:00:00 GMT".
+			t.Run("timestamp", func(t *testing.T) {
+				stamps := d.received("timestamp")
+				if len(stamps) != 2 {
+					t.Errorf("of an event and the reply to its publish: %q", stamps)
+				}
+				for _, stamp := range stamps {
+					if at, err := time.Parse("2006-01-02T15:04:05.00", stamp); err != nil || time.Since(at).Abs() > time.Minute {
+						t.Errorf("%q: %v", stamp, err)
+					}
 				}
 			})
 

@@ -35,6 +35,7 @@ type bayeuxSettings struct {
 	ReceiptDelay     duration `toml:"receipt_delay"`         // how long after an event on a socket its arrival is asked for; default 1s
 	Ack              *bool    `toml:"ack"`                   // CometD's acknowledge extension; default true
 	Timesync         *bool    `toml:"timesync"`              // CometD's timesync extension; default true
+	Timestamp        bool     `toml:"timestamp"`             // replies and events say when; default false
 	AllowedExt       []string `toml:"allowed_ext"`           // members of a message's ext that subscribers get; default ["binary"]
 
 	Compression  bool `toml:"compression"`   // permessage-deflate for WebSocket clients that offer it; default false
@@ -95,6 +96,7 @@ func (b *bayeuxSettings) options(to *broker.Broker, tokens broker.Authenticator,
 		MaxBody: b.MaxBody, MaxBatch: b.MaxBatch,
 		MaxMessages: b.MaxMessages, MaxBytes: b.MaxBytes, MaxSubscriptions: b.MaxSubscriptions, Overflow: overflows[b.Overflow],
 		MaxUnconfirmed: orNone(*b.MaxUnconfirmed), MaxUnconfirmedBytes: b.MaxUnconfBytes, ReceiptDelay: b.ReceiptDelay.Duration, NoAck: !*b.Ack, NoTimesync: !*b.Timesync,
+		Timestamp:   b.Timestamp,
 		AllowedExt:  b.AllowedExt,
 		Compression: b.Compression, CompressFrom: b.CompressFrom,
 		Limits: b.limits(),

@@ -38,17 +38,21 @@ function load() {
       if (message.channel === '/meta/handshake') emit('handshake');
       return message;
     },
+    incoming(message) {
+      if (message.channel === channel) emit('message', { channel: 'timestamp', text: String(message.timestamp) });
+      return message;
+    },
   });
   return client;
 }
+
+let channel;
 
 let client = load();
 
 const text = ({ data, last, meta }) => `${Buffer.from(data)} ${last} ${JSON.stringify(meta)}`;
 
 const deliver = ({ channel, data, ext }) => emit('message', { channel, text: ext?.binary ? text(data) : JSON.stringify(data) });
-
-let channel;
 
 serve({
   subscribe({ channels }) {
