@@ -47,25 +47,36 @@ func (l *sentList) len() int { return int(l.next - l.first) }
 // push appends the messages of ds, of which batch may be the list.
 func (l *sentList) push(ds []broker.Delivery, batch *outbox.Batch) {
 	if batch != nil {
-		l.add(sentEntry{batch: batch}, len(batch.Messages), batch.Size)
+		l.room()[0].batch = batch
+		l.pushed(1, len(batch.Messages), batch.Size)
 		return
 	}
-	for i := range ds {
-		m := ds[i].Message
-		l.add(sentEntry{message: m}, 1, m.Size())
+	for len(ds) > 0 {
+		room := l.room()
+		n, bytes := min(len(ds), len(room)), 0
+		for i := range n {
+			m := ds[i].Message
+			room[i].message = m
+			bytes += m.Size()
+		}
+		l.pushed(n, n, bytes)
+		ds = ds[n:]
 	}
 }
 
-func (l *sentList) add(e sentEntry, count, bytes int) {
+// room is where entries may be put, one at least.
+func (l *sentList) room() []sentEntry {
 	if l.tail == nil || l.end == len(l.tail.entries) {
 		l.grow()
 	}
-	c := l.tail
-	c.entries[l.end] = e
-	c.count += count
-	c.bytes += bytes
-	l.end++
-	l.next += uint64(count)
+	return l.tail.entries[l.end:]
+}
+
+func (l *sentList) pushed(entries, messages, bytes int) {
+	l.tail.count += messages
+	l.tail.bytes += bytes
+	l.end += entries
+	l.next += uint64(messages)
 	l.bytes += bytes
 }
 

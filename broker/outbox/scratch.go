@@ -80,7 +80,15 @@ func (sc *Scratch) Batch(ds []broker.Delivery) *Batch {
 }
 
 func (j *joined) same(ds []broker.Delivery) bool {
-	return len(ds) > 0 && slices.EqualFunc(j.key, ds, func(m *broker.Message, d broker.Delivery) bool { return m == d.Message })
+	if len(j.key) != len(ds) || len(ds) == 0 {
+		return false
+	}
+	for i, m := range j.key {
+		if m != ds[i].Message {
+			return false
+		}
+	}
+	return true
 }
 
 // largeScratch is more than an idle shard keeps.
