@@ -42,8 +42,13 @@ type session struct {
 	ack        *ackState                        // nil: without the acknowledge extension; what it points to is guarded by mu
 	publishing sync.Mutex                       // one publish at a time, so that a repeated one meets an outcome and not an attempt
 
-	mu        sync.Mutex    // guards the rest
-	endpoint  endpoint      // nil between polls
+	mu sync.Mutex // guards the rest
+
+	// What a delivery touches is together.
+	endpoint endpoint // nil between polls
+	sent     sentList // what the client has been sent and has not shown to have (receipt.go)
+	asked    uint64   // up to where the socket's ping asks; 0: none is under way
+
 	held      *heldConnect  // the connect a socket holds
 	connected bool          // a connect has been accepted: from now on they are held
 	greeted   *socket       // the socket on which one has been answered
@@ -54,11 +59,9 @@ type session struct {
 	over      bool          // it has ended: no endpoint may be added
 	expiry    *broker.Timer // of the credential; nil: it has none
 
-	sent     sentList // what the client has been sent and has not shown to have (receipt.go)
-	answered *poll    // whose response carried the last of it, if no connect came since
-	stale    bool     // what followed it went a way that is lost
-	asked    uint64   // up to where the socket's ping asks; 0: none is under way
-	replied  uint64   // up to where a connect reply followed on the socket
+	answered *poll  // whose response carried the last of it, if no connect came since
+	stale    bool   // what followed it went a way that is lost
+	replied  uint64 // up to where a connect reply followed on the socket
 }
 
 // heldConnect is a connect that waits on a socket for its time to pass.
