@@ -14,6 +14,7 @@ type Rule struct {
 	Subscribe Who              // Unset: Anyone
 	Read      Who              // Unset: as Subscribe
 	History   broker.Retention // zero: none
+	ReplayID  bool             // Bayeux events carry their position as a number, for Salesforce's clients; needs History
 }
 
 // BuiltIn is the rule after the last, for every channel that no other matches: anyone subscribes, a token publishes,
@@ -79,6 +80,9 @@ func NewRules(rules []Rule) (*Rules, error) {
 		if r.History.Size < 0 || r.History.Age < 0 {
 			return nil, broker.Errorf(broker.Invalid, "rule %d (%s): the size and age of a history must not be negative", i+1, r.Match)
 		}
+		if r.ReplayID && r.History.Size == 0 {
+			return nil, broker.Errorf(broker.Invalid, "rule %d (%s): there is nothing to replay: give it a history, or no replay ids", i+1, r.Match)
+		}
 		for j, earlier := range set.list {
 			if earlier.Match.Covers(r.Match) {
 				return nil, broker.Errorf(broker.Invalid, "rule %d (%s) is never reached: rule %d (%s) comes first and matches all of it",
@@ -126,3 +130,21 @@ func (r *Rules) decide(who broker.Principal, act broker.Action, p broker.Pattern
 func (r *Rules) Retention(c broker.Channel) broker.Retention {
 	return r.list[r.index.first(c)].History
 }
+
+// NoHistory gives those of p's channels that keep none whatever is published, if there are some; it is what
+// broker.Options.NoHistory wants. A rule without history has a channel of its own in p for the same reason as in decide.
+func (r *Rules) NoHistory(p broker.Pattern) (none broker.Pattern, gap bool) {
+	for _, rule := range r.list {
+		part, overlaps := meet(rule.Match, p)
+		if overlaps && rule.History.Size == 0 {
+			return part, true
+		}
+		if rule.Match.Covers(p) {
+			break
+		}
+	}
+	return "", false
+}
+
+// ReplayID tells whether the events of a channel carry their position as a number.
+func (r *Rules) ReplayID(c broker.Channel) bool { return r.list[r.index.first(c)].ReplayID }

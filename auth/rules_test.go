@@ -206,6 +206,32 @@ func TestRules_history(t *testing.T) {
 	}
 }
 
+func TestRules_tell_where_there_is_no_history(t *testing.T) {
+	rules, err := auth.NewRules([]auth.Rule{
+		{Match: "/a/quiet/*"},
+		{Match: "/a/*", History: broker.Retention{Size: 1}, ReplayID: true},
+		{Match: "/a/**", History: broker.Retention{Age: 1}},
+		{Match: "/b/c", History: broker.Retention{Size: 1}},
+		{Match: "/b/*"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, want := range map[broker.Pattern]broker.Pattern{
+		"/a/*": "", "/a/x": "", "/a/quiet/*": "/a/quiet/*", "/a/quiet/x": "/a/quiet/x", "/a/**": "/a/quiet/*", "/a/x/*": "/a/x/*",
+		"/b/c": "", "/b/*": "/b/*", "/b/**": "/b/*", "/c/**": "", "/*": "", "/**": "/a/quiet/*",
+	} {
+		if none, gap := rules.NoHistory(p); none != want || gap != (want != "") {
+			t.Errorf("%s: %q %v, want %q", p, none, gap, want)
+		}
+	}
+	for c, want := range map[broker.Channel]bool{"/a/x": true, "/a/x/y": false, "/b/c": false, "/else": false} {
+		if rules.ReplayID(c) != want {
+			t.Errorf("%s: replay ids %v", c, !want)
+		}
+	}
+}
+
 func TestNewRules_refuses(t *testing.T) {
 	for _, row := range []struct {
 		rules []auth.Rule
@@ -217,6 +243,7 @@ func TestNewRules_refuses(t *testing.T) {
 		{[]auth.Rule{{Match: "/b"}, {Match: "/**"}, {Match: "/a/*"}}, "rule 3 (/a/*) is never reached: rule 2 (/**) comes first and matches all of it"},
 		{[]auth.Rule{{Match: "/a", Read: 9}}, "rule 1 (/a): it lets through neither anyone, token nor nobody"},
 		{[]auth.Rule{{Match: "/a", History: broker.Retention{Size: -1}}}, "rule 1 (/a): the size and age of a history must not be negative"},
+		{[]auth.Rule{{Match: "/a", ReplayID: true}}, "rule 1 (/a): there is nothing to replay: give it a history, or no replay ids"},
 		{[]auth.Rule{{Match: "/a", History: broker.Retention{Age: -1}}}, "rule 1 (/a): the size and age of a history must not be negative"},
 	} {
 		_, err := auth.NewRules(row.rules)

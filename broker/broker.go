@@ -43,6 +43,7 @@ type Options struct {
 type Limits struct {
 	MaxMessage, MaxSessions int
 	Publishes               Rate
+	MaxReplayChannels       int
 }
 
 // Broker is the one place where a realm's messages meet its subscriptions. See the package documentation.
@@ -74,12 +75,8 @@ func New(o Options) (*Broker, error) {
 	if o.Authorizer == nil {
 		return nil, Errorf(Invalid, "a broker needs an Authorizer: nothing is open by default")
 	}
-	if o.MaxReplayChannels < 0 {
-		return nil, Errorf(Invalid, "a broker's limits must not be negative")
-	}
-	o.MaxReplayChannels = cmp.Or(o.MaxReplayChannels, 1_000)
 	b := &Broker{}
-	if err := b.SetLimits(Limits{o.MaxMessage, o.MaxSessions, o.Publishes}); err != nil {
+	if err := b.SetLimits(Limits{o.MaxMessage, o.MaxSessions, o.Publishes, o.MaxReplayChannels}); err != nil {
 		return nil, err
 	}
 	if o.Engine == nil {
@@ -108,11 +105,12 @@ func New(o Options) (*Broker, error) {
 
 // SetLimits replaces limits of the Options; zero is the default again. Sessions that are there stay. The error is of kind Invalid.
 func (b *Broker) SetLimits(l Limits) error {
-	if l.MaxMessage < 0 || l.MaxSessions < 0 {
+	if min(l.MaxMessage, l.MaxSessions, l.MaxReplayChannels) < 0 {
 		return Errorf(Invalid, "a broker's limits must not be negative")
 	}
 	l.MaxMessage = cmp.Or(l.MaxMessage, 1_000_000)
 	l.MaxSessions = cmp.Or(l.MaxSessions, 100_000)
+	l.MaxReplayChannels = cmp.Or(l.MaxReplayChannels, 1_000)
 	b.limits.Store(&l)
 	return nil
 }

@@ -80,6 +80,7 @@ func (w *want) start(c Channel) Start {
 // channel that gets its first message after this has all of it in the hold.
 func (s *Session) plan(ctx context.Context, wants []want) ([]*reading, error) {
 	b := s.broker
+	most := b.limits.Load().MaxReplayChannels
 	plan := map[Channel]*reading{}
 	for i := range wants {
 		w := &wants[i]
@@ -89,9 +90,9 @@ func (s *Session) plan(ctx context.Context, wants []want) ([]*reading, error) {
 		add := func(c Channel) error {
 			r := plan[c]
 			if r == nil {
-				if len(plan) == b.opts.MaxReplayChannels {
+				if len(plan) == most {
 					return Errorf(TooLarge, "a replay of %s would have more than %d channels; subscribe to a narrower pattern, or to its channels",
-						w.Pattern, b.opts.MaxReplayChannels)
+						w.Pattern, most)
 				}
 				r = &reading{channel: c, want: i}
 				plan[c] = r
@@ -103,7 +104,7 @@ func (s *Session) plan(ctx context.Context, wants []want) ([]*reading, error) {
 			}
 			return nil
 		}
-		channels, err := b.replayed(ctx, w)
+		channels, err := b.replayed(ctx, w, most)
 		for _, c := range channels {
 			if err == nil {
 				err = add(c)
@@ -123,8 +124,8 @@ func (s *Session) plan(ctx context.Context, wants []want) ([]*reading, error) {
 	return list, nil
 }
 
-// replayed gives the channels that one subscription wants to be read, in order.
-func (b *Broker) replayed(ctx context.Context, w *want) ([]Channel, error) {
+// replayed gives the channels that one subscription wants to be read, in order: one more than most at least, if there are so many.
+func (b *Broker) replayed(ctx context.Context, w *want, most int) ([]Channel, error) {
 	if c, ok := w.Pattern.Channel(); ok {
 		return []Channel{c}, nil
 	}
@@ -133,7 +134,7 @@ func (b *Broker) replayed(ctx context.Context, w *want) ([]Channel, error) {
 		channels = append(channels, c)
 	}
 	if w.Last != 0 {
-		found, err := b.engine.Channels(ctx, w.Pattern, "", b.opts.MaxReplayChannels+1)
+		found, err := b.engine.Channels(ctx, w.Pattern, "", most+1)
 		if err != nil {
 			return nil, err
 		}

@@ -137,13 +137,14 @@ func (b *Broker) admit(ctx context.Context, who Principal, w want) error {
 		return Errorf(Forbidden, "%s belongs to Bayeux and cannot be subscribed to", w.Pattern)
 	}
 	_, isChannel := w.Pattern.Channel()
+	most := b.limits.Load().MaxReplayChannels
 	switch {
 	case !w.Since.IsZero() && !isChannel:
 		return Errorf(Invalid, "%s has a wildcard: a position is one channel's", w.Pattern)
 	case !w.Since.IsZero() && w.Last != 0:
 		return Errorf(Invalid, "a replay begins at a position or with the last messages, not both")
-	case len(w.Each) > b.opts.MaxReplayChannels:
-		return Errorf(TooLarge, "a replay of %s from %d positions is more than the limit of %d channels", w.Pattern, len(w.Each), b.opts.MaxReplayChannels)
+	case len(w.Each) > most:
+		return Errorf(TooLarge, "a replay of %s from %d positions is more than the limit of %d channels", w.Pattern, len(w.Each), most)
 	}
 	for c := range w.Each {
 		if !w.Pattern.Matches(c) {
