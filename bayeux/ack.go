@@ -152,7 +152,7 @@ func (s *socket) batch(sc *outbox.Scratch, from *session) []byte {
 	sc.Deliveries = ds
 	held.timer.Stop()
 	l := s.h.list(sc.Buf[:0])
-	s.h.form.append(&l, ds)
+	from.form().append(&l, ds)
 	r := held.reply(from)
 	l.add(&r)
 	frame := l.appendFrame(l.buf[len(l.buf):]) // behind the list, if there is room

@@ -20,9 +20,13 @@
 //   - While a stream is open it alone carries events, and connects that say so are answered at once.
 //   - A web page of an origin that is not allowed gets nothing done: by no POST, socket, stream or script element.
 //   - Advice is on handshake and connect replies, always complete, and nowhere else.
-//   - Events are channel, data and allow-listed ext; and a timestamp, where that is switched on. Data keeps its JSON text.
+//   - Events are channel, data and allow-listed ext; and a timestamp, where that is switched on. Data keeps its JSON text, but on
+//     channels whose rule asks for Salesforce's shape.
+//   - A subscribe begins where its ext.replay says, or fails and says why. In a session whose handshake asked for it each event has
+//     its position, on channels with history.
 //   - A handshake is alone: what comes with it is ignored.
-//   - Errors keep to the grammar that Faye's client parses: its table, and a few codes for limits.
+//   - Errors keep to the grammar that Faye's client parses: its table, and a few codes for limits. One does not: replay.go
+//     says why.
 //   - Messages of a session and id that are sent again within a minute are acknowledged again and published once.
 //   - Each event goes to one endpoint, and stays with the session until the client has shown that it has it: by the next connect, a
 //     pong, Last-Event-ID, or the number in CometD's acknowledge extension (receipt.go says which proves what). If the endpoint is lost
@@ -48,21 +52,23 @@
 // Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
 // session's own. addresses.mu is innermost. Publishers call session.wake with a channel locked, so nothing that publishes, writes or takes Handler.mu
 // happens under session.mu; a held poll is woken there by a deadline in the past. session.publishing is held over a publish and guards nothing
-// but its turn.
+// but its turn, as session.replaying does over a subscribe with a replay.
 //
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages, exchange.go one request or frame. A word
-// of the protocol each: handshake.go, connect.go, subscribe.go, publish.go, disconnect.go. The session and its endpoints: session.go,
+// of the protocol each: handshake.go, connect.go, subscribe.go (replay.go where it begins), publish.go, disconnect.go. The session and its endpoints: session.go,
 // longpoll.go, hold.go (polls that wait), handback.go and again.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
 // reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves),
 // lastevent.go (its ids), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about
 // a socket). What has arrived: receipt.go (what proves it), sent.go (what is unconfirmed), ack.go (CometD's acknowledge extension). What
-// goes out: reply.go, timesync.go, timestamp.go, advice.go, errors.go, event.go, deflate.go (its compressed form), frame.go, ext.go. Who is
+// goes out: reply.go, timesync.go, timestamp.go, advice.go, errors.go, event.go, replayed.go (its form with positions), replayid.go
+// (Salesforce's shape), deflate.go (its compressed form), frame.go, ext.go. Who is
 // let in: credential.go, expiry.go (how long), activity.go (who only connects), damper.go (bad tokens), origin.go (CORS, and
 // what goes without), address.go (what each has open and did), limit.go. Besides:
 // script.go the client for pages, dedup.go repeated publishes, storm.go clients that cannot keep a session, shutdown.go
 // taking leave, stats.go, log.go.
 //
-// Not here: the replay extension; receipts for the replies to publishes, which Faye's client asks for again; service channels have no
+// Not here: what a session has had by another subscription, when it asks for a replay; receipts for the replies to publishes, which
+// Faye's client asks for again; service channels have no
 // server behind them; version numbers are not compared, as no server does. Of permessage-deflate: context takeover, other
 // windows than 32 KB; and gorilla does not mind the compression bit on control and later frames, where it means nothing.
 package bayeux

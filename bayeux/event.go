@@ -15,8 +15,12 @@ import (
 // "advice" once could silence every Faye subscriber of a channel, and a leaked id makes older clients take the event
 // for the reply to a request of their own.
 type eventForm struct {
-	ext     []string // members of ext that are delivered
-	stamped bool     // with the time of publication
+	ext      []string                  // members of ext that are delivered
+	stamped  bool                      // with the time of publication
+	keeps    func(broker.Channel) bool // which channels have a history
+	replayID func(broker.Channel) bool // on which of them data.event.replayId is a must (replayid.go); nil: none
+
+	plain *eventForm // of the form with positions: the one without (replayed.go)
 }
 
 var _ broker.Encoder = (*eventForm)(nil)
@@ -27,8 +31,18 @@ func (f *eventForm) EncodeMessage(m *broker.Message) ([]byte, error) {
 	if m.Retracted || m.Data == nil {
 		return nil, broker.ErrSkip
 	}
-	ext := allowedExt(string(m.Formats[extFormat]), f.ext)
-	n := len(`[{"channel":"","data":}]`) + len(m.Channel) + len(m.Data)
+	kept := (f.plain != nil || f.replayID != nil) && !m.Position.IsZero() && f.keeps(m.Channel)
+	if f.plain != nil && !kept {
+		return m.Encoded(f.plain)
+	}
+	ext, data := allowedExt(string(m.Formats[extFormat]), f.ext), []byte(m.Data)
+	if f.plain != nil {
+		ext = addPosition(ext, m.Position)
+	}
+	if kept && f.replayID != nil && f.replayID(m.Channel) {
+		data = withReplayID(data, m.Position)
+	}
+	n := len(`[{"channel":"","data":}]`) + len(m.Channel) + len(data)
 	if ext != "" {
 		n += len(`,"ext":`) + len(ext)
 	}
@@ -42,7 +56,7 @@ func (f *eventForm) EncodeMessage(m *broker.Message) ([]byte, error) {
 	b = append(b, `[{"channel":"`...)
 	b = append(b, m.Channel...) // its grammar leaves nothing to escape
 	b = append(b, `","data":`...)
-	b = append(b, m.Data...)
+	b = append(b, data...)
 	if ext != "" {
 		b = append(b, `,"ext":`...)
 		b = append(b, ext...)

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,7 +59,12 @@ type Options struct {
 	CompressFrom int  // bytes of the smallest event that is then compressed; 0 means 512
 
 	// AllowedExt names the members of a published message's ext that subscribers are given; nil means "binary".
+	// "replay" is never passed on: there it is the event's own position.
 	AllowedExt []string
+
+	// ReplayID tells on which channels the data of events is an object whose event.replayId is the event's position as a number,
+	// for Salesforce's clients. Channels without history have none. nil: nowhere.
+	ReplayID func(broker.Channel) bool
 
 	// HoldInHandler leaves held polls in their handlers, as those over TLS and HTTP/2 always are. That costs some 30 KB each, and is for
 	// servers with something in front of the handler that changes responses, or counts connections by http.Server.ConnState: the
@@ -97,13 +101,17 @@ type Handler struct {
 	began     time.Time
 	form      *eventForm
 	packed    *packedForm // of form
-	origins   originList
-	advice    adviceTexts
-	allowed   string  // the header fields that pages may send
-	script    *script // nil: none
-	upgrader  websocket.Upgrader
-	life      context.Context // of what outlives a request: sockets
-	endLife   context.CancelFunc
+	placed    *eventForm  // with positions, for sessions with replay
+
+	placedPacked *packedForm // of placed
+
+	origins  originList
+	advice   adviceTexts
+	allowed  string  // the header fields that pages may send
+	script   *script // nil: none
+	upgrader websocket.Upgrader
+	life     context.Context // of what outlives a request: sockets
+	endLife  context.CancelFunc
 
 	limits    atomic.Pointer[limits]
 	addresses addresses
@@ -168,7 +176,7 @@ func New(o Options) (*Handler, error) {
 	}
 	h := &Handler{
 		opts: o, broker: o.Broker, wheel: o.Broker.Wheel(), outbox: o.Outbox, log: logger{out: o.Logger}, began: time.Now(),
-		form:     &eventForm{ext: slices.Clone(o.AllowedExt), stamped: o.Timestamp},
+		form:     &eventForm{ext: withoutReplay(o.AllowedExt), stamped: o.Timestamp, keeps: o.Broker.Keeps, replayID: o.ReplayID},
 		origins:  origins,
 		allowed:  allowed,
 		script:   script,
@@ -181,7 +189,9 @@ func New(o Options) (*Handler, error) {
 	if err := h.SetLimits(o.Limits); err != nil {
 		return nil, err
 	}
+	h.placed = h.form.withPositions()
 	h.packed = &packedForm{plain: h.form, from: o.CompressFrom, stats: &h.counters}
+	h.placedPacked = &packedForm{plain: h.placed, from: o.CompressFrom, stats: &h.counters}
 	h.upgrader = newUpgrader(o.Compression)
 	h.window.init(o.DedupWindow)
 	h.life, h.endLife = context.WithCancel(context.Background())

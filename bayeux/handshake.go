@@ -46,6 +46,9 @@ func (x *exchange) handshake(m *message) {
 		if s.ack != nil {
 			r.addExt(jsonAck)
 		}
+		if s.placed {
+			r.addExt(jsonReplay)
+		}
 	}
 	r.fault, r.advice = f, advice
 	r.addTime(x.h, asked)
@@ -75,7 +78,7 @@ func (x *exchange) greet(m *message) (*session, fault, string) {
 		h.counters.refuse(RefusedAddressSessions)
 		return nil, tooManySessions, x.later(time.Second)
 	}
-	s, err := h.open(who, x.peer.address, x.agreeAck(m))
+	s, err := h.open(who, x.peer.address, x.agreeAck(m), m.wantsReplay())
 	if err != nil {
 		h.counters.refuse(RefusedOverload)
 		h.log.sampled(&h.log.session, "no session for a handshake", err)

@@ -13,12 +13,12 @@ import (
 
 // What compression changes about a socket.
 
-// frames gives the bytes for ds in the form that was negotiated.
-func (s *socket) frames(sc *outbox.Scratch, ds []broker.Delivery) []byte {
+// frames gives the bytes for ds in the form that was negotiated, for the socket and for the session.
+func (s *socket) frames(sc *outbox.Scratch, to *session, ds []broker.Delivery) []byte {
 	if s.packed {
-		return s.h.packed.frames(sc, ds)
+		return to.packed().frames(sc, ds)
 	}
-	return s.h.form.frames(sc, ds)
+	return to.form().frames(sc, ds)
 }
 
 // wireLimit is how many bytes a message may have on the wire: with compression more than MaxBody, for what cannot be compressed gets

@@ -258,7 +258,7 @@ func (p *waiting) answer(events, connects *list) {
 	}
 	switch p.outcome {
 	case answered:
-		s.h.form.append(events, p.events)
+		s.form().append(events, p.events)
 		r = s.connectReply(p.id, batch)
 	case superseded:
 		r = s.connectReply(p.id, batch)

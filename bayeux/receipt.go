@@ -159,10 +159,10 @@ func (s *session) repeats(m *message) bool {
 // takePoll drains what a response may carry, and keeps it; mu is held.
 func (s *session) takePoll(p *poll) []broker.Delivery {
 	if !s.h.keeps() {
-		return s.h.form.deliverable(s.queue.Drain(nil))
+		return s.form().deliverable(s.queue.Drain(nil))
 	}
 	n, bytes := s.room()
-	ds := s.h.form.deliverable(s.queue.DrainWithin(nil, n, bytes))
+	ds := s.form().deliverable(s.queue.DrainWithin(nil, n, bytes))
 	if len(ds) > 0 {
 		s.record(ds, nil)
 		s.answered, p.end = p, s.sent.next

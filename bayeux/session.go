@@ -39,8 +39,10 @@ type session struct {
 	messages   broker.Tally                     // of what it sent lately
 	heard      atomic.Int64                     // when its last message came, on the handler's clock
 	acted      atomic.Int64                     // when its last came that was no connect
+	placed     bool                             // events have positions: the handshake asked for replay
 	ack        *ackState                        // nil: without the acknowledge extension; what it points to is guarded by mu
 	publishing sync.Mutex                       // one publish at a time, so that a repeated one meets an outcome and not an attempt
+	replaying  sync.Mutex                       // one subscribe with a replay at a time: the broker refuses a second
 
 	mu sync.Mutex // guards the rest
 
@@ -77,8 +79,8 @@ type heldConnect struct {
 var anonymous broker.Principal
 
 // open makes a session, which has been counted for its address.
-func (h *Handler) open(who broker.Principal, from netip.Addr, ack *ackState) (*session, error) {
-	s := &session{h: h, from: from, ack: ack}
+func (h *Handler) open(who broker.Principal, from netip.Addr, ack *ackState, placed bool) (*session, error) {
+	s := &session{h: h, from: from, ack: ack, placed: placed}
 	s.who.Store(&anonymous)
 	if !who.Anonymous() {
 		own := who // most have none, and need no memory for it

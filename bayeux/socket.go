@@ -97,7 +97,7 @@ func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
 		if r.began {
 			s.askLater(s.h.now())
 		}
-		b := s.frames(sc, sc.Deliveries)
+		b := s.frames(sc, from, sc.Deliveries)
 		if r.half {
 			b = s.askAlong(sc, b)
 		}

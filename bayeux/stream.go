@@ -121,7 +121,7 @@ func (st *stream) check() {
 
 // Fill implements outbox.Source.
 func (st *stream) Fill(sc *outbox.Scratch) []byte {
-	form := lineForm{st.h.form}
+	form := lineForm{st.s.form()}
 	for {
 		r := st.s.take(st, sc)
 		if len(sc.Deliveries) == 0 {

@@ -1,6 +1,8 @@
 package bayeux
 
 import (
+	"errors"
+
 	"github.com/tidwall/gjson"
 
 	"waft/broker"
@@ -18,47 +20,47 @@ func (x *exchange) subscribe(m *message) {
 		x.refuse(m, s, f)
 		return
 	}
+	from, f := m.starts()
+	if !f.ok() {
+		x.refuse(m, s, f)
+		return
+	}
 	who, err := x.principal(m, s)
 	if err != nil {
 		x.fail(m, s, err, "")
 		return
 	}
-	if p, err := x.subscribeAll(s, who, patterns); err != nil {
-		if s.queue.Err() != nil {
-			x.refuse(m, nil, unknownClient(s.id))
-			return
-		}
-		x.fail(m, s, err, string(p))
+	all := from.subscriptions(patterns, s.placed)
+	if from != nil {
+		s.replaying.Lock()
+		defer s.replaying.Unlock()
+	}
+	done, err := s.queue.SubscribeAll(x.ctx, who, all)
+	if err != nil {
+		x.failSubscribe(m, s, from, all, err)
 		return
 	}
-	x.accept(m, s, jsonSubscribe)
+	r := x.accepted(m, s, jsonSubscribe)
+	if s.placed {
+		r.addStarts(all, done)
+	}
+	x.replies.add(&r)
 }
 
-// subscribeAll makes every subscription or none, and names the pattern that was at fault. To ask before the first one
-// is made keeps a refusal in the middle from being seen as a subscription that comes and goes; a failure beyond that
-// is rolled back.
-func (x *exchange) subscribeAll(s *session, who broker.Principal, patterns []broker.Pattern) (broker.Pattern, error) {
-	if len(patterns) > 1 {
-		for _, p := range patterns {
-			if err := x.h.broker.May(x.ctx, who, broker.ActSubscribe, p); err != nil {
-				return p, err
-			}
-		}
+// failSubscribe says which of the subscriptions was at fault: none of them has been made.
+func (x *exchange) failSubscribe(m *message, s *session, from *starts, all []broker.Subscription, err error) {
+	if s.queue.Err() != nil {
+		x.refuse(m, nil, unknownClient(s.id))
+		return
 	}
-	var made []broker.Pattern
-	for _, p := range patterns {
-		done, err := s.queue.Subscribe(x.ctx, who, p, broker.SubscribeOptions{})
-		if err != nil {
-			for _, p := range made {
-				s.queue.Unsubscribe(p)
-			}
-			return p, err
-		}
-		if !done.Already {
-			made = append(made, p)
-		}
+	if broker.KindOf(err) == broker.Internal {
+		x.h.log.sampled(&x.h.log.body, "an operation failed", err)
 	}
-	return "", nil
+	about, known := broker.AboutOf(err)
+	if batch, ok := errors.AsType[*broker.BatchError](err); ok && !known && batch.Index < len(all) {
+		about = all[batch.Index].Pattern
+	}
+	x.refuse(m, s, from.fault(err, about))
 }
 
 // unsubscribe takes patterns off; that one was not subscribed is no error. Bayeux: /meta/unsubscribe.
@@ -76,13 +78,14 @@ func (x *exchange) unsubscribe(m *message) {
 	for _, p := range patterns {
 		s.queue.Unsubscribe(p)
 	}
-	x.accept(m, s, jsonUnsubscribe)
+	r := x.accepted(m, s, jsonUnsubscribe)
+	x.replies.add(&r)
 }
 
-// accept replies that m was done. The subscription is repeated as it came: a client that sent a string
+// accepted is the reply that m was done. The subscription is repeated as it came: a client that sent a string
 // cannot read an array.
-func (x *exchange) accept(m *message, s *session, channel string) {
-	x.replies.add(&reply{id: m.id, clientID: s.id, channel: channel, successful: true, subscription: m.subscription.Raw})
+func (x *exchange) accepted(m *message, s *session, channel string) reply {
+	return reply{id: m.id, clientID: s.id, channel: channel, successful: true, subscription: m.subscription.Raw}
 }
 
 // subscriptions reads the field: a string or an array of them. /service channels are left out: clients subscribe to

@@ -77,9 +77,9 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	}
 	limits := r.Limits.broker()
 	t.broker, err = broker.New(broker.Options{
-		Authorizer: authorizer, Retention: t.access.Retention,
+		Authorizer: authorizer, Retention: t.access.Retention, NoHistory: t.access.NoHistory,
 		Engine:     engine,
-		MaxMessage: limits.MaxMessage, MaxSessions: limits.MaxSessions, Publishes: limits.Publishes,
+		MaxMessage: limits.MaxMessage, MaxSessions: limits.MaxSessions, Publishes: limits.Publishes, MaxReplayChannels: limits.MaxReplayChannels,
 		OnEvent: onEvent, Wheel: s.wheel,
 	})
 	if err != nil {
@@ -89,7 +89,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 		t.presence.Start(t.broker)
 	}
 	door := r.Bayeux.options(t.broker, &t.access, s.outbox, logger, dir)
-	door.ClientAddress = s.proxies.client
+	door.ClientAddress, door.ReplayID = s.proxies.client, t.access.ReplayID
 	if t.bayeux, err = bayeux.New(door); err != nil {
 		return err
 	}

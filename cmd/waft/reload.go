@@ -51,6 +51,14 @@ func (a *access) mint(who broker.Principal, t xmpp.TokenRequest) (string, error)
 // Retention is what broker.Options.Retention wants.
 func (a *access) Retention(c broker.Channel) broker.Retention { return a.rules.Load().Retention(c) }
 
+// NoHistory is what broker.Options.NoHistory wants.
+func (a *access) NoHistory(p broker.Pattern) (none broker.Pattern, gap bool) {
+	return a.rules.Load().NoHistory(p)
+}
+
+// ReplayID is what bayeux.Options.ReplayID wants.
+func (a *access) ReplayID(c broker.Channel) bool { return a.rules.Load().ReplayID(c) }
+
 // reload puts the rules, keys and limits of next in place of those that run. On an error nothing has changed.
 func (s *server) reload(ctx context.Context, next *settings, env environment) error {
 	if other := fixedDifferences(s.settings, next); len(other) > 0 {

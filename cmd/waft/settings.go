@@ -80,10 +80,12 @@ type limitSettings struct {
 	MaxSessions int `toml:"max_sessions"` // of all protocols at a time; default 100000
 
 	Publishes int `toml:"publishes_per_second"` // through all doors together; 0 (default): no limit
+
+	MaxReplayChannels int `toml:"max_replay_channels"` // of one replay; default 1000
 }
 
 func (l *limitSettings) broker() broker.Limits {
-	return broker.Limits{MaxMessage: l.MaxMessage, MaxSessions: l.MaxSessions, Publishes: broker.PerSecond(l.Publishes, 5)}
+	return broker.Limits{MaxMessage: l.MaxMessage, MaxSessions: l.MaxSessions, Publishes: broker.PerSecond(l.Publishes, 5), MaxReplayChannels: l.MaxReplayChannels}
 }
 
 // memorySettings bounds what a realm keeps in memory.
@@ -133,6 +135,7 @@ func (s *settings) complete() {
 func (r *realmSettings) complete() {
 	fill(&r.Limits.MaxMessage, 1_000_000)
 	fill(&r.Limits.MaxSessions, 100_000)
+	fill(&r.Limits.MaxReplayChannels, 1_000)
 	fill(&r.Memory.MaxChannels, 100_000)
 	fill(&r.Memory.MaxBytes, 256<<20)
 	fill(&r.Memory.Window, duration{2 * time.Minute})

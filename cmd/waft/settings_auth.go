@@ -49,6 +49,7 @@ type ruleSettings struct {
 	Publish   string          `toml:"publish"`   // likewise; default "token"
 	Read      string          `toml:"read"`      // likewise; default as subscribe
 	History   historySettings `toml:"history,inline"`
+	ReplayID  bool            `toml:"replay_id"` // Bayeux events carry data.event.replayId, for Salesforce's clients; default false
 }
 
 // historySettings is how much of a channel is kept. Without it nothing is.
@@ -156,7 +157,7 @@ func (r *ruleSettings) rule() (auth.Rule, error) {
 	if err != nil {
 		return auth.Rule{}, fmt.Errorf("match: %w", err)
 	}
-	rule := auth.Rule{Match: match, History: broker.Retention{Size: r.History.Size, Age: r.History.Age.Duration}}
+	rule := auth.Rule{Match: match, History: broker.Retention{Size: r.History.Size, Age: r.History.Age.Duration}, ReplayID: r.ReplayID}
 	for _, word := range []struct {
 		name, from string
 		to         *auth.Who
