@@ -18,6 +18,7 @@
 //   - life_test.go: every Bayeux client outside browsers (fleet_test.go), from handshake
 //     to disconnect, beside strangers whose messages have its ids.
 //   - cut_test.go: their connections are cut in the middle of a stream of messages.
+//   - replay_test.go: clients with a replay extension leave and come back.
 //   - moving_test.go: what the documentation tells those who come from Faye or CometD.
 //   - browser_test.go: Faye and CometD in Chromium over every transport that
 //     browsers have, from waft's own pages and from others; and the pages that
