@@ -20,7 +20,7 @@ func TestReceipt_nothing_older_than_the_delay_and_a_round_trip_comes_again(t *te
 	const (
 		delay = 700 * time.Millisecond
 		late  = 40 * time.Millisecond
-		pace  = 5 * time.Millisecond
+		pace  = 10 * time.Millisecond
 	)
 	for _, trip := range []time.Duration{0, 30 * time.Millisecond, 690 * time.Millisecond, 1500 * time.Millisecond} {
 		t.Run(trip.String(), func(t *testing.T) {
