@@ -135,7 +135,9 @@ func (x *exchange) connectBatch(s *session, c *heldConnect, hold time.Duration) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.endpoint == x.sock {
+	if s.over {
+		x.tooLate(s, c.id, unknownClient(s.id))
+	} else if s.endpoint == x.sock {
 		c.due = hold <= 0 || s.greeted != x.sock
 		s.connected, s.greeted, s.held = true, x.sock, c
 		c.timer = s.h.wheel.AfterFunc(max(hold, time.Second), func() { s.connectExpired(c) })

@@ -227,6 +227,50 @@ var expiryRows = []row{
 			fails(t, c.ask(publish(other, `"3"`, "/token/a", "3")), "403:/token/a:Credential expired")
 		}, func(_ *Options, b *broker.Options) { b.Authorizer = anyone{} })
 	}},
+	{93, "a_connect_that_comes_after_the_end_is_told_why", func(t *testing.T) {
+		for name, ext := range map[string]string{"events at once": "", "acknowledged": `"ack":true,`} {
+			handshake := func(token string) string {
+				return strings.Replace(withToken(token, handshakeMessage), `"token"`, ext+`"token"`, 1)
+			}
+			t.Run(name, func(t *testing.T) {
+				shortLived(t, func(t *testing.T, s *server) {
+					c := s.socket()
+					id := c.ask(handshake("alice+20")).Get("clientId").Str
+					ok(t, c.ask(connectNow(id, `"1"`)))
+					time.Sleep(20*time.Second + 100*time.Millisecond)
+					for range 2 {
+						lapses(t, c.ask(connect(id, `"2"`)), id)
+					}
+					fails(t, c.ask(publish(id, `"3"`, "/a", "1")), "401:"+id+":Unknown client")
+					fails(t, c.ask(connect("nosuch", `"4"`)), "401:nosuch:Unknown client")
+					// The one after it is the socket's own.
+					next := c.ask(handshake("alice+60")).Get("clientId").Str
+					fails(t, c.ask(connect(id, `"5"`)), "401:"+id+":Unknown client")
+					ok(t, c.ask(connectNow(next, `"6"`)))
+				})
+			})
+		}
+	}},
+	{93, "a_connect_that_comes_with_the_end_is_answered_once", func(t *testing.T) {
+		for name, handshake := range map[string]string{"events at once": handshakeMessage, "acknowledged": ackHandshake} {
+			t.Run(name, func(t *testing.T) {
+				bubble(t, func(t *testing.T, s *server) {
+					for range 200 {
+						c := s.socket()
+						id := c.ask(handshake).Get("clientId").Str
+						ok(t, c.ask(connectNow(id, `"1"`)))
+						session := s.h.session(id)
+						c.send(connect(id, `"2"`))
+						session.queue.Close(errRevoked)
+						fails(t, c.next(), "401:"+id+":Rights have changed")
+						c.send(connect(id, `"3"`))
+						equal(t, "id", c.next().Get("id").Raw, `"3"`)
+						c.ws.Close()
+					}
+				})
+			})
+		}
+	}},
 	{93, "rules_that_change_their_mind_send_to_the_handshake", func(t *testing.T) {
 		var closed bool
 		bubble(t, func(t *testing.T, s *server) {

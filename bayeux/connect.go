@@ -1,13 +1,21 @@
 package bayeux
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"waft/broker"
+)
 
 // connect holds or answers a connect. Bayeux: /meta/connect.
 func (x *exchange) connect(m *message) {
 	s, f := x.session(m)
 	switch {
 	case !f.ok() && f.code == 401:
-		x.noConnect(m, f, x.again())
+		if x.sock != nil {
+			s = x.sock.ended(m.clientID)
+		}
+		x.tooLate(s, m.id, f)
 		return
 	case f == tooManyMessages:
 		x.noConnect(m, f, x.h.advice.pause(0))
@@ -46,6 +54,20 @@ func (x *exchange) connect(m *message) {
 // noConnect refuses a connect. The reply has no clientId: the client has to begin anew.
 func (x *exchange) noConnect(m *message, f fault, advice string) {
 	x.replies.add(&reply{id: m.id, channel: jsonConnect, fault: f, advice: advice})
+}
+
+// tooLate refuses a connect to a session that has ended. The socket it ended on knows which it was, and why is said there; s is nil
+// where nobody knows.
+func (x *exchange) tooLate(s *session, id string, unknown fault) {
+	if s != nil {
+		reason := s.queue.Err()
+		if !errors.Is(reason, errDisconnected) && !broker.IsExpired(reason) {
+			r := s.farewellReply(id, 0, x.h.farewell(s, reason))
+			x.replies.add(&r)
+			return
+		}
+	}
+	x.replies.add(&reply{id: id, channel: jsonConnect, fault: unknown, advice: x.again()})
 }
 
 // connectReply is the reply to a connect that went well.
@@ -91,6 +113,11 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 		return
 	}
 	s.mu.Lock()
+	if s.over {
+		s.mu.Unlock()
+		x.tooLate(s, c.id, unknownClient(s.id))
+		return
+	}
 	older := s.unhold()
 	now := hold <= 0 || s.greeted != x.sock || s.endpoint != x.sock
 	s.connected = true

@@ -169,7 +169,7 @@ func (s *session) unbind(e endpoint) {
 
 // release is unbind under mu.
 func (s *session) release(e endpoint) {
-	if s.endpoint != e {
+	if e == nil || s.endpoint != e {
 		return
 	}
 	e.detach(s)
@@ -220,19 +220,19 @@ func (s *session) ended(_ *broker.Session, reason error) {
 		s.expiry.Stop()
 	}
 	e, held := s.endpoint, s.unhold()
-	s.mu.Unlock()
 	if held != nil {
 		held.timer.Stop()
 	}
+	if _, isPoll := e.(*poll); !isPoll { // that has been woken, and finds out for itself
+		s.release(e) // at once: a connect that came to be held now would never be answered
+	}
+	s.mu.Unlock()
 	switch e := e.(type) {
 	case *socket:
-		s.unbind(e)
 		e.sessionEnded(s, held, reason)
 	case *stream:
-		s.unbind(e)
 		e.leave()
 	}
-	// A poll has been woken, and finds out for itself.
 	s.settle()
 	switch k := broker.KindOf(reason); {
 	case k == broker.SlowConsumer:

@@ -32,6 +32,7 @@ type socket struct {
 
 	mu       sync.Mutex // guards the rest
 	sessions []*session // oldest first; copied when it changes
+	departed *session   // the last to end here, until the next one comes
 	closing  bool       // a close frame was sent: no more events, no more messages
 	last     bool       // the last session has gone: close once the client has had its chance
 
@@ -130,12 +131,16 @@ func (s *socket) attach(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions = append(slices.Clip(s.sessions), session)
+	s.departed = nil
 	s.last = false
 }
 
 func (s *socket) detach(old *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if old.over {
+		s.departed = old
+	}
 	s.sessions = slices.DeleteFunc(slices.Clone(s.sessions), func(other *session) bool { return other == old })
 }
 
@@ -155,6 +160,21 @@ func (s *socket) replaced(session *session, held *heldConnect) {
 		s.send(&r)
 	}
 	s.leave(0, websocket.CloseNormalClosure)
+}
+
+// ended is the session of that id which has ended on this socket, or is about to; nil if that is not known (any more).
+func (s *socket) ended(id string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.departed != nil && s.departed.id == id {
+		return s.departed
+	}
+	for _, session := range s.sessions {
+		if session.id == id && session.queue.Err() != nil {
+			return session
+		}
+	}
+	return nil
 }
 
 // sessionEnded tells the client, for a reason that is not its own request on this socket.
