@@ -258,8 +258,11 @@ func TestEngine_what_is_lost_leaves_the_disk(t *testing.T) {
 	}
 }
 
+// count is how many keys with prefix are on the disk. Commits are counted in the statistics before they unlock it.
 func count(t *testing.T, d *DB, prefix []byte) (n int) {
 	t.Helper()
+	d.pebbleMu.Lock()
+	defer d.pebbleMu.Unlock()
 	it, err := d.pebble.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		t.Fatal(err)
