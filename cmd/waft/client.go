@@ -21,6 +21,15 @@ func clientFlags(more ...cli.Flag) []cli.Flag {
 
 // address is where the realm's path is on the chosen server, with scheme "http" or "https".
 func (p *program) address(c *cli.Context, path string) (*url.URL, error) {
+	u, err := p.serverURL(c)
+	if err != nil {
+		return nil, err
+	}
+	return u.JoinPath("realm", url.PathEscape(c.String("realm")), path), nil
+}
+
+// serverURL is the chosen server, with scheme "http" or "https".
+func (p *program) serverURL(c *cli.Context) (*url.URL, error) {
 	base := firstOf(c.String("server"), p.env[envServer], defaultServer)
 	u, err := url.Parse(base)
 	switch {
@@ -29,7 +38,7 @@ func (p *program) address(c *cli.Context, path string) (*url.URL, error) {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return nil, configErrorf("the server %q is not a URL such as %s", base, defaultServer)
 	}
-	return u.JoinPath("realm", url.PathEscape(c.String("realm")), path), nil
+	return u, nil
 }
 
 // givenToken is the token of the command line or the environment; "" if there is none.

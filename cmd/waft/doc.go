@@ -16,7 +16,7 @@
 // # Files
 //
 //	main.go            what the commands have in common; one file each: serve.go, token.go (with token_check.go, token_apikey.go), publish.go, subscribe.go, config.go,
-//	                   version.go. arguments.go lets flags stand anywhere
+//	                   bench.go (the load generator is package bench), version.go. arguments.go lets flags stand anywhere
 //	settings.go        the shape of the configuration, with settings_auth.go (_pair, _jwks, _apikey, _revoked), settings_bayeux.go, settings_disk.go,
 //	                   settings_presence.go, settings_http.go and settings_xmpp.go
 //	settings_load.go   where it comes from; settings_check.go what is wrong with it; settings_keys.go and suggest.go how to say
@@ -25,7 +25,7 @@
 //	reload.go          new rules, keys and limits on SIGHUP; clientaddr.go whose request it is, behind proxies
 //	logging.go         log lines; what sessions do
 //	firstrun.go        what to paste when nothing is configured
-//	client.go          what publish and subscribe have in common
+//	client.go          what publish, subscribe and bench have in common
 //	bayeux_client.go   the Bayeux client of subscribe: sockets; bayeux_replies.go: what comes over them
 //
 // # Deliberately not done

@@ -57,7 +57,7 @@ func (p *program) publish(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	token, err := p.publishToken(c)
+	token, err := p.publishToken(c, time.Minute)
 	if err != nil {
 		return err
 	}
@@ -92,8 +92,8 @@ func (p *program) publish(c *cli.Context) error {
 	return err
 }
 
-// publishToken is the token given, or one made for this message, or none: rules may open a channel to everybody.
-func (p *program) publishToken(c *cli.Context) (secret, error) {
+// publishToken is the token given, or one made for that long, or none: rules may open a channel to everybody.
+func (p *program) publishToken(c *cli.Context, life time.Duration) (secret, error) {
 	if token := p.givenToken(c); !token.isZero() {
 		return token, nil
 	}
@@ -112,7 +112,7 @@ func (p *program) publishToken(c *cli.Context) (secret, error) {
 	if err != nil {
 		return secret{}, configErrorf("%v", err)
 	}
-	token, err := auth.Mint(key, r.ID, auth.Claims{Lifetime: min(r.Tokens.MaxLifetime.Duration, time.Minute)})
+	token, err := auth.Mint(key, r.ID, auth.Claims{Lifetime: min(r.Tokens.MaxLifetime.Duration, life)})
 	if err != nil {
 		return secret{}, configErrorf("%v", err)
 	}

@@ -1,0 +1,110 @@
+package bench
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// fake is a server of plain WebSockets that does to its deliveries what the test says.
+type fake struct {
+	*httptest.Server
+
+	mu      sync.Mutex
+	sockets []*websocket.Conn
+	posts   int
+	// mangle gives what subscriber s gets instead of the n-th message; nil: nothing; hang up: an empty one in it.
+	mangle func(s, n int, message []byte) [][]byte
+	status func(n int) int // of the answer; nil: 200. Others are not delivered
+}
+
+func newFake(t *testing.T, secure bool) *fake {
+	t.Helper()
+	f := &fake{}
+	f.Server = httptest.NewUnstartedServer(f)
+	if secure {
+		f.StartTLS()
+	} else {
+		f.Start()
+	}
+	t.Cleanup(func() {
+		f.mu.Lock()
+		for _, ws := range f.sockets {
+			_ = ws.Close()
+		}
+		f.mu.Unlock()
+		f.Close()
+	})
+	return f
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/sub/") {
+		up := websocket.Upgrader{}
+		ws, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		f.mu.Lock()
+		f.sockets = append(f.sockets, ws)
+		f.mu.Unlock()
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := f.posts
+	f.posts++
+	if f.status != nil && f.status(n) != http.StatusOK {
+		w.WriteHeader(f.status(n))
+		_, _ = io.WriteString(w, "not now")
+		return
+	}
+	for s, ws := range f.sockets {
+		messages := [][]byte{body}
+		if f.mangle != nil {
+			messages = f.mangle(s, n, body)
+		}
+		for _, m := range messages {
+			if len(m) == 0 {
+				_ = ws.Close()
+				continue
+			}
+			_ = ws.WriteMessage(websocket.TextMessage, m)
+		}
+	}
+}
+
+// inProcess is a worker on a goroutine of the test.
+func inProcess(ctx context.Context) (*Process, error) {
+	toWorker, stdin := io.Pipe()
+	stdout, fromWorker := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := Work(ctx, toWorker, fromWorker)
+		_ = fromWorker.Close()
+		_ = toWorker.Close()
+		ended <- err
+	}()
+	return &Process{stdin, stdout, func() error { return <-ended }}, nil
+}
+
+// quick are options for a short run with the fake: 3 subscribers, and no warm-up, so that everything counts.
+func (f *fake) quick() Options {
+	return Options{
+		Scenario: FanOut, Subscribers: 3, Window: 4, Duration: 50 * time.Millisecond, Warmup: -1, Patience: 200 * time.Millisecond, Spawn: inProcess,
+		Target: Target{
+			Transport: Raw, Subscribe: f.URL + "/sub{channel}", Publish: f.URL + "/pub{channel}", Body: "{data}", ContentType: "text/plain",
+		},
+	}
+}
