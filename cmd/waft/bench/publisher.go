@@ -3,10 +3,12 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,21 +33,22 @@ func newPublisher(ctx context.Context, t Target, token string, answer answered) 
 	var p interface {
 		publisher
 		open(ctx context.Context) error
-		receive() error
+		receive(ctx context.Context) error
 		base() *publishing
 	}
 	if t.Body == "" {
-		p = &bayeuxPublisher{publishing: publishing{line: l, target: t, answer: answer}}
+		p = &bayeuxPublisher{publishing: publishing{target: t, answer: answer}}
 	} else {
-		p = &httpPublisher{publishing: publishing{line: l, target: t, answer: answer}}
+		p = &httpPublisher{publishing: publishing{target: t, answer: answer}}
 	}
+	p.base().line.Store(l)
 	if err := p.open(ctx); err != nil {
 		_ = l.Close()
 		return nil, err
 	}
 	_ = l.SetDeadline(time.Time{})
 	p.base().reading.Go(func() {
-		if err := p.receive(); err != nil && !p.base().isClosed() {
+		if err := p.receive(ctx); err != nil && !p.base().isClosed() {
 			answer(0, err)
 		}
 	})
@@ -54,7 +57,7 @@ func newPublisher(ctx context.Context, t Target, token string, answer answered) 
 
 // publishing is what both publishers have.
 type publishing struct {
-	line    *line
+	line    atomic.Pointer[line] // changed by the reading goroutine alone
 	target  Target
 	answer  answered
 	reading sync.WaitGroup
@@ -74,68 +77,123 @@ func (p *publishing) isClosed() bool {
 func (p *publishing) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.line.Write(b)
+	return p.line.Load().Write(b)
 }
 
 func (p *publishing) close() {
-	_ = p.line.SetDeadline(time.Unix(1, 0)) // lets go of a write that holds mu
+	_ = p.line.Load().SetDeadline(time.Unix(1, 0)) // lets go of a write that holds mu
 	p.mu.Lock()
 	p.closed = true
+	_ = p.line.Load().Close()
 	p.mu.Unlock()
-	_ = p.line.Close()
 	p.reading.Wait()
 }
 
 // read feeds what arrives.
 func (p *publishing) read(feed func([]byte) error) error {
+	in := p.line.Load().in
 	for {
-		if _, err := p.line.in.Peek(1); err != nil {
+		if _, err := in.Peek(1); err != nil {
 			return err
 		}
-		b, _ := p.line.in.Peek(p.line.in.Buffered())
+		b, _ := in.Peek(in.Buffered())
 		if err := feed(b); err != nil {
 			return err
 		}
-		_, _ = p.line.in.Discard(len(b))
+		_, _ = in.Discard(len(b))
 	}
 }
 
-// httpPublisher posts.
+// httpPublisher posts. Where the server ends a connection with a response (RFC 9112 §9.6), as Pushpin does each time, it goes on
+// with another, and posts there what was not answered: such a server has not looked at it.
 type httpPublisher struct {
 	publishing
-	request, body []byte // of send; reused
-	responses     responses
+	body          []byte // of send; reused
 	answeredSoFar uint64
+
+	// guarded by mu
+	unanswered [][]byte // requests
+	single     bool     // one request a connection: what follows it there could make the server reset it, and its response be lost
 }
 
 func (p *httpPublisher) open(context.Context) error { return nil }
 
+// send does not fail: the reading side sees what has become of the connection.
 func (p *httpPublisher) send(_ uint64, channel string, data []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.line.Load()
 	p.body = p.target.appendBody(p.body[:0], channel, data)
-	b := append(p.request[:0], p.line.head(http.MethodPost, p.line.at.of(channel))...)
+	b := make([]byte, 0, 512+len(p.body))
+	b = append(b, l.head(http.MethodPost, l.at.of(channel))...)
 	b = append(append(b, "Content-Type: "...), p.target.ContentType...)
 	b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(p.body)), 10)
-	p.request = append(append(b, "\r\n\r\n"...), p.body...)
-	_, err := p.Write(p.request)
-	return err
+	b = append(append(b, "\r\n\r\n"...), p.body...)
+	p.unanswered = append(p.unanswered, b)
+	if !p.single || len(p.unanswered) == 1 {
+		_, _ = l.Write(b)
+	}
+	return nil
 }
 
+// errConnectionEnds says that a response was the last of its connection.
+var errConnectionEnds = errors.New("the server ends the connection")
+
 // receive counts answers: they come in the order of the requests.
-func (p *httpPublisher) receive() error {
-	return p.read(func(b []byte) error {
-		return p.responses.feed(b, func(h head, body []byte) error {
-			var err error
-			if h.status >= 300 {
-				err = refusal(h.status, body)
-			}
-			p.answer(p.answeredSoFar, err)
-			p.answeredSoFar++
-			if h.closes {
-				return errClosed
-			}
-			return nil
-		})
-	})
+func (p *httpPublisher) receive(ctx context.Context) error {
+	for {
+		var r responses
+		err := p.read(func(b []byte) error { return r.feed(b, p.answered) })
+		if !errors.Is(err, errConnectionEnds) {
+			return err
+		}
+		if err := p.again(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *httpPublisher) answered(h head, body []byte) error {
+	p.mu.Lock()
+	if len(p.unanswered) == 0 {
+		p.mu.Unlock()
+		return errors.New("a response without a request")
+	}
+	p.unanswered = p.unanswered[1:]
+	p.mu.Unlock()
+	var err error
+	if h.status >= 300 {
+		err = refusal(h.status, body)
+	}
+	p.answer(p.answeredSoFar, err)
+	p.answeredSoFar++
+	if h.closes {
+		return errConnectionEnds
+	}
+	return nil
+}
+
+// again goes on with another connection.
+func (p *httpPublisher) again(ctx context.Context) error {
+	old := p.line.Load()
+	_ = old.SetDeadline(time.Unix(1, 0)) // lets go of a write that holds mu
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = old.Close()
+	if p.closed {
+		return errClosed
+	}
+	l, err := dial(ctx, old.at, old.token, nil)
+	if err != nil {
+		return err
+	}
+	_ = l.SetDeadline(time.Time{})
+	p.line.Store(l)
+	p.single = true
+	if len(p.unanswered) > 0 {
+		_, err = l.Write(p.unanswered[0])
+	}
+	return err
 }
 
 // bayeuxPublisher publishes on a Bayeux session over WebSocket.
@@ -146,10 +204,10 @@ type bayeuxPublisher struct {
 }
 
 func (p *bayeuxPublisher) open(ctx context.Context) error {
-	if err := p.socket.shake(ctx, p.line); err != nil {
+	if err := p.socket.shake(ctx, p.line.Load()); err != nil {
 		return err
 	}
-	return p.socket.connect(p.line)
+	return p.socket.connect(p.line.Load())
 }
 
 func (p *bayeuxPublisher) send(serial uint64, channel string, data []byte) error {
@@ -163,7 +221,7 @@ func (p *bayeuxPublisher) send(serial uint64, channel string, data []byte) error
 	return err
 }
 
-func (p *bayeuxPublisher) receive() error {
+func (p *bayeuxPublisher) receive(context.Context) error {
 	return p.read(func(b []byte) error {
 		return p.socket.frames.feed(b, p.replies, func(op byte, payload []byte) error { return control(op, payload, &p.publishing) })
 	})

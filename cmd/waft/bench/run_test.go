@@ -162,6 +162,16 @@ func TestRun_refused_messages_are_no_losses(t *testing.T) {
 	}
 }
 
+func TestRun_a_server_that_ends_connections_gets_each_message_once(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, false)
+	f.Config.SetKeepAlivesEnabled(false) // every response is the last
+	r := mustRun(t, f.quick())
+	if r.Trouble() != "" || r.Publish.Messages < 2 || r.Deliver.Deliveries != 3*r.Publish.Messages {
+		t.Errorf("%s: %+v %+v", r.Trouble(), r.Publish, r.Deliver)
+	}
+}
+
 func TestRun_ends_with_the_servers_words_if_nothing_works(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, false)

@@ -1,0 +1,192 @@
+//go:build interop
+
+package interop
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+var (
+	benchRounds   = flag.Int("bench-rounds", 0, "how often TestBench_peers measures each server; 0: not at all")
+	benchOnly     = flag.String("bench-only", "", "the one server that TestBench_peers measures")
+	benchDuration = flag.String("bench-duration", "2s", "how long each time")
+)
+
+// race is one thing that is measured. Servers speak what they speak: of transports that serve the same purpose the first
+// is taken that a server has.
+type race struct {
+	name       string
+	transports []string
+	args       []string
+}
+
+var races = []race{
+	{"1,000 WebSockets, 1 message on its way", []string{"websocket", "raw"}, []string{"fan-out", "--window", "1"}},
+	{"1,000 WebSockets, 16 messages on their way", []string{"websocket", "raw"}, []string{"fan-out", "--window", "16"}},
+	{"1,000 event streams, 1 message on its way", []string{"sse"}, []string{"fan-out", "--window", "1"}},
+	{"1,000 long polls, 1 message on its way", []string{"long-polling", "polls"}, []string{"fan-out", "--window", "1"}},
+}
+
+// lap is what one run of `waft bench` said, as far as it is compared.
+type lap struct {
+	Deliver struct {
+		PerSecond float64 `json:"per_second"`
+		Lost      uint64  `json:"lost"`
+		Repeated  uint64  `json:"repeated"`
+		Disorder  uint64  `json:"out_of_order"`
+		Latency   struct {
+			P50 float64 `json:"p50"`
+			P99 float64 `json:"p99"`
+		} `json:"latency"`
+	} `json:"deliver"`
+	Server struct {
+		PerDelivery   float64 `json:"cpu_us_per_delivery"`
+		PerConnection float64 `json:"memory_per_connection"`
+	} `json:"server"`
+	Client struct {
+		Busiest float64 `json:"busiest"`
+	} `json:"client"`
+}
+
+// TestBench_peers measures waft beside others, in turn, so that a busy machine is busy for all; every server on the first
+// core, `waft bench` on the second. `make bench-peers` runs it. It fails only if something does not run: figures are for reading.
+func TestBench_peers(t *testing.T) {
+	if *benchRounds == 0 {
+		t.Skip("nothing is measured: run `make bench-peers`")
+	}
+	pin(t)
+	laps := map[string][]lap{} // by race and rival
+	for round := range *benchRounds {
+		for _, v := range rivals {
+			if *benchOnly != "" && *benchOnly != v.name {
+				continue
+			}
+			if err := missing(v.needs...); err != nil {
+				t.Logf("without %s: %v", v.name, err)
+				continue
+			}
+			for _, r := range races {
+				t.Run(fmt.Sprintf("%d/%s/%s", round+1, v.name, r.name), func(t *testing.T) {
+					if l := v.run(t, r); l != nil {
+						laps[r.name+v.name] = append(laps[r.name+v.name], *l)
+					}
+				})
+			}
+		}
+	}
+	for _, r := range races {
+		printRace(r, laps)
+	}
+}
+
+// run starts the rival, measures it, and stops it; nil if it has no such transport.
+func (v rival) run(t *testing.T, r race) *lap {
+	if !slices.ContainsFunc(r.transports, func(transport string) bool { return slices.Contains(v.speaks, transport) }) {
+		return nil
+	}
+	running := v.start(t)
+	if err := await(v.name, running.ready); err != nil {
+		t.Fatalf("%v\n%s", err, running.proc.log)
+	}
+	for _, transport := range r.transports {
+		flags, speaks := running.kinds[transport]
+		if !speaks {
+			continue
+		}
+		args := slices.Concat([]string{"-c", clientCore(), executable(t), "bench"}, r.args, flags,
+			[]string{"--transport", transport, "--json", "--quiet", "--duration", *benchDuration, "--pid", strconv.Itoa(running.proc.cmd.Process.Pid)})
+		defer running.proc.kill() // a thousand clients that say goodbye are nothing to wait for
+		cmd := exec.Command("taskset", args...)
+		var said strings.Builder
+		cmd.Stderr = &said
+		out, err := cmd.Output()
+		var l lap
+		if e := json.Unmarshal(out, &l); e != nil {
+			t.Fatalf("waft bench: %v\n%s\n%s", err, &said, running.proc.log)
+		}
+		t.Logf("%.2f µs of CPU a delivery, %.0f deliveries/s, p50 %.1f ms, p99 %.1f ms, client %.2f cores; %s",
+			l.Server.PerDelivery, l.Deliver.PerSecond, l.Deliver.Latency.P50/1000, l.Deliver.Latency.P99/1000, l.Client.Busiest, &said)
+		return &l
+	}
+	return nil
+}
+
+// pin keeps this process, and so the servers that it starts, on the first core.
+func pin(t *testing.T) {
+	t.Helper()
+	need(t, program("taskset", "apt-get install util-linux", "taskset", "--version"))
+	if out, err := exec.Command("taskset", "-a", "-c", "-p", "0", strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
+		t.Fatalf("taskset: %v\n%s", err, out)
+	}
+}
+
+// clientCore is the second core, if there is one.
+func clientCore() string {
+	if _, err := os.Stat("/sys/devices/system/cpu/cpu1"); err != nil {
+		return "0"
+	}
+	return "1"
+}
+
+// printRace writes the table of one race, as it stands in docs/benchmarks.md.
+func printRace(r race, laps map[string][]lap) {
+	perDelivery := func(l lap) float64 { return l.Server.PerDelivery }
+	fmt.Printf("\n| %s | CPU a delivery | × waft | × floor | deliveries a second | p50 | p99 | lost, repeated, out of order |\n|---|---|---|---|---|---|---|---|\n", r.name)
+	for _, v := range rivals {
+		all := laps[r.name+v.name]
+		if len(all) == 0 {
+			continue
+		}
+		var wrong [3]uint64
+		for _, l := range all {
+			wrong[0] += l.Deliver.Lost
+			wrong[1] += l.Deliver.Repeated
+			wrong[2] += l.Deliver.Disorder
+		}
+		fmt.Printf("| %s | %s µs | %s | %s | %.0f | %s ms | %s ms | %d, %d, %d |\n", v.name, spread(all, perDelivery),
+			times(all, laps[r.name+"waft"], perDelivery), times(all, laps[r.name+"floor"], perDelivery),
+			median(all, func(l lap) float64 { return l.Deliver.PerSecond }),
+			spread(all, func(l lap) float64 { return l.Deliver.Latency.P50 / 1000 }), spread(all, func(l lap) float64 { return l.Deliver.Latency.P99 / 1000 }),
+			wrong[0], wrong[1], wrong[2])
+	}
+}
+
+// times is the ratio of two medians.
+func times(laps, reference []lap, of func(lap) float64) string {
+	if median(reference, of) == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", median(laps, of)/median(reference, of))
+}
+
+func sorted(laps []lap, of func(lap) float64) []float64 {
+	var all []float64
+	for _, l := range laps {
+		all = append(all, of(l))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// median is 0 if there is nothing.
+func median(laps []lap, of func(lap) float64) float64 {
+	all := sorted(laps, of)
+	if len(all) == 0 {
+		return 0
+	}
+	return all[len(all)/2]
+}
+
+// spread is the median, and from where to where it goes.
+func spread(laps []lap, of func(lap) float64) string {
+	all := sorted(laps, of)
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", median(laps, of), all[0], all[len(all)-1])
+}

@@ -1,0 +1,121 @@
+//go:build interop
+
+package interop
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+)
+
+// rival is a server that waft is measured beside.
+type rival struct {
+	name   string
+	needs  []peer
+	speaks []string // transports of `waft bench`
+	start  func(t *testing.T) *racing
+}
+
+// racing is a rival that runs, alone and freshly started.
+type racing struct {
+	proc  *process
+	ready func() error
+	kinds map[string][]string // flags of `waft bench` by transport
+}
+
+var rivals = []rival{
+	{"floor", nil, []string{"raw"}, startFloor},
+	{"waft", nil, []string{"websocket", "long-polling", "sse"}, startWaftRival},
+	{"nchan", []peer{nchanPeer}, []string{"raw", "sse", "polls"}, startNchan},
+	{"Faye", []peer{nodePeer}, []string{"websocket", "long-polling"}, startFaye},
+	{"Pushpin", []peer{pushpinPeer}, []string{"sse"}, startPushpin},
+}
+
+var nchanPeer = peer{"nginx with nchan", func() error {
+	if _, err := os.Stat(nchanModule); err != nil {
+		return installed(nchanModule, "apt-get install nginx-light libnginx-mod-nchan")
+	}
+	return installed("nginx", "apt-get install nginx-light libnginx-mod-nchan")
+}}
+
+const nchanModule = "/usr/lib/nginx/modules/ngx_nchan_module.so"
+
+// startFloor starts the program in floor/, to which every GET is a subscriber and every POST a message.
+func startFloor(t *testing.T) *racing {
+	file := filepath.Join(workDir, "floor")
+	if out, err := exec.Command("go", "build", "-o", file, "./floor").CombinedOutput(); err != nil {
+		t.Fatalf("building the floor: %v\n%s", err, out)
+	}
+	addr := freeAddr()
+	p := mustStart(t, "floor", exec.Command(file, addr))
+	return &racing{p, func() error { return listening(addr) }, map[string][]string{"raw": {"--kind", "nchan", "--server", "http://" + addr}}}
+}
+
+// startWaftRival starts waft as it comes; anybody may publish below /open.
+func startWaftRival(t *testing.T) *racing {
+	w := startWaft(t)
+	bayeux := []string{"--kind", "bayeux", "--server", w.url + "/bayeux", "--prefix", "/open/bench"}
+	rest := []string{"--server", w.url, "--prefix", "/open/bench"}
+	return &racing{w.proc, func() error { return nil }, map[string][]string{"websocket": bayeux, "long-polling": rest, "sse": rest}}
+}
+
+// startFaye starts Faye's server for Node, which keeps everything in memory.
+func startFaye(t *testing.T) *racing {
+	addr := freeAddr()
+	p := mustStart(t, "Faye", exec.Command("node", "drivers/js/faye-server.mjs", `{"port":`+port(addr)+`}`))
+	bayeux := []string{"--kind", "bayeux", "--server", "http://" + addr + "/bayeux"}
+	return &racing{p, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "long-polling": bayeux}}
+}
+
+// nginxConfig leaves out what is not needed and lifts what would get in the way: connections that end after 1,000 requests, a
+// message buffer of 10.
+var nginxConfig = template.Must(template.New("nginx.conf").Parse(`
+load_module {{.Module}};
+daemon off;
+user root;
+worker_processes 1;
+worker_rlimit_nofile {{.Files}};
+pid {{.Dir}}/nginx.pid;
+error_log stderr crit;
+events { worker_connections {{.Files}}; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  client_body_temp_path {{.Dir}}; proxy_temp_path {{.Dir}}; fastcgi_temp_path {{.Dir}}; uwsgi_temp_path {{.Dir}}; scgi_temp_path {{.Dir}};
+  server {
+    listen {{.Addr}} backlog=4096;
+    location ~ ^/pub(/.*)$ { nchan_publisher; nchan_channel_id $1; nchan_message_buffer_length 1000; nchan_message_timeout 5s; }
+    location ~ ^/sub(/.*)$ { nchan_subscriber; nchan_channel_id $1; }
+  }
+}
+`))
+
+func startNchan(t *testing.T) *racing {
+	dir, addr := t.TempDir(), freeAddr()
+	var text strings.Builder
+	err := nginxConfig.Execute(&text, map[string]any{"Module": nchanModule, "Dir": dir, "Addr": addr, "Files": descriptors()})
+	file := filepath.Join(dir, nginxConfig.Name())
+	if err == nil {
+		err = os.WriteFile(file, []byte(text.String()), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := mustStart(t, "nginx", exec.Command("nginx", "-c", file, "-p", dir))
+	flags := []string{"--kind", "nchan", "--server", "http://" + addr}
+	return &racing{p, func() error { return listening(addr) }, map[string][]string{"raw": flags, "sse": flags, "polls": flags}}
+}
+
+// mustStart starts a program that ends with the test.
+func mustStart(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p, err := start(name, cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.stop)
+	return p
+}
