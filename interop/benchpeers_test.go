@@ -103,7 +103,9 @@ func (v rival) run(t *testing.T, r race) *lap {
 		}
 		args := slices.Concat([]string{"-c", clientCore(), executable(t), "bench"}, r.args, flags,
 			[]string{"--transport", transport, "--json", "--quiet", "--duration", *benchDuration, "--pid", strconv.Itoa(running.proc.cmd.Process.Pid)})
-		defer running.proc.kill() // a thousand clients that say goodbye are nothing to wait for
+		if !running.several {
+			defer running.proc.kill() // a thousand clients that say goodbye are nothing to wait for
+		}
 		cmd := exec.Command("taskset", args...)
 		var said strings.Builder
 		cmd.Stderr = &said

@@ -114,7 +114,7 @@ func startPushpin(t *testing.T) *racing {
 		}
 		return nil
 	}
-	return &racing{p, ready, map[string][]string{"sse": {
+	return &racing{p, true, ready, map[string][]string{"sse": {
 		"--subscribe-url", "http://" + addr + "/?channel={channel}", "--publish-url", "http://" + publish + "/publish/", "--publish-type", "application/json",
 		"--publish-body", `{"items":[{"channel":"{channel}","formats":{"http-stream":{"content":"data: {string}\n\n"}}}]}`,
 	}}}

@@ -21,9 +21,10 @@ type rival struct {
 
 // racing is a rival that runs, alone and freshly started.
 type racing struct {
-	proc  *process
-	ready func() error
-	kinds map[string][]string // flags of `waft bench` by transport
+	proc    *process
+	several bool // processes: the first has to end the others
+	ready   func() error
+	kinds   map[string][]string // flags of `waft bench` by transport
 }
 
 var rivals = []rival{
@@ -51,7 +52,7 @@ func startFloor(t *testing.T) *racing {
 	}
 	addr := freeAddr()
 	p := mustStart(t, "floor", exec.Command(file, addr))
-	return &racing{p, func() error { return listening(addr) }, map[string][]string{"raw": {"--kind", "nchan", "--server", "http://" + addr}}}
+	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"raw": {"--kind", "nchan", "--server", "http://" + addr}}}
 }
 
 // startWaftRival starts waft as it comes; anybody may publish below /open.
@@ -59,7 +60,7 @@ func startWaftRival(t *testing.T) *racing {
 	w := startWaft(t)
 	bayeux := []string{"--kind", "bayeux", "--server", w.url + "/bayeux", "--prefix", "/open/bench"}
 	rest := []string{"--server", w.url, "--prefix", "/open/bench"}
-	return &racing{w.proc, func() error { return nil }, map[string][]string{"websocket": bayeux, "long-polling": rest, "sse": rest}}
+	return &racing{w.proc, false, func() error { return nil }, map[string][]string{"websocket": bayeux, "long-polling": rest, "sse": rest}}
 }
 
 // startFaye starts Faye's server for Node, which keeps everything in memory.
@@ -67,7 +68,7 @@ func startFaye(t *testing.T) *racing {
 	addr := freeAddr()
 	p := mustStart(t, "Faye", exec.Command("node", "drivers/js/faye-server.mjs", `{"port":`+port(addr)+`}`))
 	bayeux := []string{"--kind", "bayeux", "--server", "http://" + addr + "/bayeux"}
-	return &racing{p, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "long-polling": bayeux}}
+	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "long-polling": bayeux}}
 }
 
 // nginxConfig leaves out what is not needed and lifts what would get in the way: connections that end after 1,000 requests, a
@@ -106,7 +107,7 @@ func startNchan(t *testing.T) *racing {
 	}
 	p := mustStart(t, "nginx", exec.Command("nginx", "-c", file, "-p", dir))
 	flags := []string{"--kind", "nchan", "--server", "http://" + addr}
-	return &racing{p, func() error { return listening(addr) }, map[string][]string{"raw": flags, "sse": flags, "polls": flags}}
+	return &racing{p, true, func() error { return listening(addr) }, map[string][]string{"raw": flags, "sse": flags, "polls": flags}}
 }
 
 // mustStart starts a program that ends with the test.

@@ -54,11 +54,16 @@ func newFlight(publishers, window int, patience time.Duration, deliveries func(m
 	return f
 }
 
-// begin is called before a message is sent; workers is how many of them have subscribers of it.
-func (f *flight) begin(k messageKey, at time.Time, workers int) {
+// begin is called before a message is sent; workers is how many of them have subscribers of it. It fails when there will be no
+// answer.
+func (f *flight) begin(k messageKey, at time.Time, workers int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.fatal != nil {
+		return f.fatal
+	}
 	f.messages[k] = &flying{waits: workers + 1, at: at, sent: time.Now()}
+	return nil
 }
 
 // answer is the server's to a publish. A message that was refused goes nowhere.

@@ -96,7 +96,9 @@ func TestPace_the_window_is_never_exceeded_and_outlives_the_stage(t *testing.T) 
 		for range 5 { // stages
 			var err error
 			at, _, err = pace{publishers: 1, window: 4, length: time.Second}.run(t.Context(), at, f.permits, func(i int, index uint64, at time.Time) error {
-				f.begin(messageKey{i, index}, at, 0)
+				if err := f.begin(messageKey{i, index}, at, 0); err != nil {
+					return err
+				}
 				mu.Lock()
 				under++
 				most = max(most, under)
@@ -144,7 +146,9 @@ func TestFlight_a_message_that_never_arrives_is_given_up_and_makes_room(t *testi
 		go f.watch(t.Context())
 		<-f.permits[0]
 		start := time.Now()
-		f.begin(messageKey{0, 0}, start, 2)
+		if err := f.begin(messageKey{0, 0}, start, 2); err != nil {
+			t.Fatal(err)
+		}
 		f.answer(messageKey{0, 0}, nil)
 		f.done(done{0, 0, 100}) // one of two workers
 		<-f.permits[0]
@@ -157,14 +161,18 @@ func TestFlight_a_message_that_never_arrives_is_given_up_and_makes_room(t *testi
 
 func TestFlight_a_message_is_complete_when_it_is_answered_and_everywhere(t *testing.T) {
 	f := newFlight(1, 0, time.Second, func(messageKey) uint64 { return 5 })
-	f.begin(messageKey{0, 0}, time.Now(), 2)
+	if err := f.begin(messageKey{0, 0}, time.Now(), 2); err != nil {
+		t.Fatal(err)
+	}
 	f.done(done{0, 0, 300})
 	f.done(done{0, 0, 100})
 	if f.completed != 0 {
 		t.Error("complete without an answer")
 	}
 	f.answer(messageKey{0, 0}, nil)
-	f.begin(messageKey{0, 1}, time.Now(), 2)
+	if err := f.begin(messageKey{0, 1}, time.Now(), 2); err != nil {
+		t.Fatal(err)
+	}
 	f.answer(messageKey{0, 1}, errors.New("no"))
 	if err := f.drain(t.Context()); err != nil || f.completed != 1 || f.refused != 1 || f.unheard != 5 || f.last.summary().Max != 300 {
 		t.Errorf("%d complete, %d refused, %d unheard, last %v, %v", f.completed, f.refused, f.unheard, f.last.summary(), err)

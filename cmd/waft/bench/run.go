@@ -237,7 +237,9 @@ func (r *run) stage(ctx context.Context, d time.Duration) (lag latencies, length
 // send is called from each publisher's goroutine.
 func (r *run) send(p int, index uint64, at time.Time) error {
 	channel, n := r.plan.channelOf(p, index)
-	r.flight.begin(messageKey{p, index}, at, r.crew.receivers(channel))
+	if err := r.flight.begin(messageKey{p, index}, at, r.crew.receivers(channel)); err != nil {
+		return err
+	}
 	s := stamp{run: r.id, publisher: p, channel: channel, n: n, at: at.UnixNano()}
 	r.payloads[p] = s.appendPayload(r.payloads[p][:0], r.Size)
 	if err := r.publishers[p].send(index, channelName(r.Prefix, r.id, channel), r.payloads[p]); err != nil {

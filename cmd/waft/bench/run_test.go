@@ -255,3 +255,17 @@ func TestRun_says_what_makes_no_sense(t *testing.T) {
 		}
 	}
 }
+
+func TestRun_ends_when_the_server_goes_away(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, false)
+	f.mangle = func(_, n int, m []byte) [][]byte {
+		if n == 3 {
+			go f.CloseClientConnections()
+		}
+		return [][]byte{m}
+	}
+	if _, err := Run(t.Context(), f.quick()); err == nil || !strings.Contains(err.Error(), "a publisher's connection to "+f.URL) {
+		t.Errorf("%v", err)
+	}
+}

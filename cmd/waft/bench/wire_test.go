@@ -17,28 +17,37 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0x82, 127, 0, 0, 0, 0, 255, 255, 255, 255}, 4)
 	f.Add(appendFrame(nil, opText, []byte("masked")), 1)
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
-		run := func(parts ...[]byte) string {
+		inPieces(t, b, cut, func(said *strings.Builder) func([]byte) error {
 			var s frames
-			var said strings.Builder
-			for _, p := range parts {
-				err := s.feed(bytes.Clone(p), func(m []byte) error {
-					fmt.Fprintf(&said, "%q;", m)
+			return func(part []byte) error {
+				return s.feed(part, func(m []byte) error {
+					fmt.Fprintf(said, "%q;", m)
 					return nil
 				}, func(op byte, m []byte) error {
-					fmt.Fprintf(&said, "%d %q;", op, m)
+					fmt.Fprintf(said, "%d %q;", op, m)
 					return nil
 				})
-				if err != nil {
-					return said.String() + err.Error()
-				}
 			}
-			return said.String()
-		}
-		cut = min(max(cut, 0), len(b))
-		if whole, parts := run(b), run(b[:cut], b[cut:]); whole != parts {
-			t.Fatalf("in one: %s\nin two: %s", whole, parts)
-		}
+		})
 	})
+}
+
+// inPieces fails the test if a parser says something else of b when it comes in two pieces.
+func inPieces(t *testing.T, b []byte, cut int, parser func(said *strings.Builder) func([]byte) error) {
+	run := func(parts ...[]byte) string {
+		var said strings.Builder
+		feed := parser(&said)
+		for _, p := range parts {
+			if err := feed(bytes.Clone(p)); err != nil {
+				return said.String() + err.Error()
+			}
+		}
+		return said.String()
+	}
+	cut = min(max(cut, 0), len(b))
+	if whole, parts := run(b), run(b[:cut], b[cut:]); whole != parts {
+		t.Fatalf("in one: %s\nin two: %s", whole, parts)
+	}
 }
 
 func FuzzResponses(f *testing.F) {
@@ -46,24 +55,15 @@ func FuzzResponses(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\nT: 1\r\n\r\n"), 52)
 	f.Add([]byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"), 10)
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
-		run := func(parts ...[]byte) string {
+		inPieces(t, b, cut, func(said *strings.Builder) func([]byte) error {
 			var r responses
-			var said strings.Builder
-			for _, p := range parts {
-				err := r.feed(bytes.Clone(p), func(h head, body []byte) error {
-					fmt.Fprintf(&said, "%+v %q;", h, body)
+			return func(part []byte) error {
+				return r.feed(part, func(h head, body []byte) error {
+					fmt.Fprintf(said, "%+v %q;", h, body)
 					return nil
 				})
-				if err != nil {
-					return said.String() + err.Error()
-				}
 			}
-			return said.String()
-		}
-		cut = min(max(cut, 0), len(b))
-		if whole, parts := run(b), run(b[:cut], b[cut:]); whole != parts {
-			t.Fatalf("in one: %s\nin two: %s", whole, parts)
-		}
+		})
 	})
 }
 
