@@ -245,6 +245,8 @@ func (f *fleet) see(m stamp) {
 	verdict, givenUp := s.tracks[m.publisher].see(m.n)
 	t.Lost += givenUp
 	switch verdict {
+	case earlier:
+		return
 	case repeated:
 		t.Repeated++
 		return

@@ -33,7 +33,7 @@ type socket struct {
 
 const pollMillis = 100 // after which the poller looks whether it is closed
 
-// newPoller makes a poller that brackets what it reads at once by begin and end. It is nil where there is none.
+// newPoller makes a poller that brackets what it reads at once by begin and end.
 func newPoller(begin, end func()) (*poller, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {

@@ -204,12 +204,12 @@ func replyTo(channel string, messages []byte) (*reply, error) {
 
 var metaConnect = []byte(`"/meta/connect"`)
 
+// mayConnect is false if there is no connect reply among messages: of most frames that is all there is to know.
+func mayConnect(messages []byte) bool { return bytes.Contains(messages, metaConnect) }
+
 // connectAgain answers a connect reply among messages, if there is one, with the next connect: at once, or when the
 // server wants it.
 func connectAgain(messages []byte, next func() error) error {
-	if !bytes.Contains(messages, metaConnect) {
-		return nil
-	}
 	r, err := replyTo("/meta/connect", messages)
 	if err != nil || r == nil {
 		return err
@@ -312,6 +312,9 @@ func succeeded(channel string, r *reply) error {
 func (s *bayeuxSocket) feed(b []byte, out io.Writer, see func(stamp)) error {
 	return s.frames.feed(b, func(message []byte) error {
 		eachStamp(message, see)
+		if !mayConnect(message) {
+			return nil
+		}
 		return connectAgain(message, func() error { return s.connect(out) })
 	}, func(op byte, payload []byte) error { return control(op, payload, out) })
 }
@@ -375,6 +378,9 @@ func (p *bayeuxPoll) feed(b []byte, out io.Writer, see func(stamp)) error {
 		eachStamp(body, see)
 		if h.closes {
 			return errClosed
+		}
+		if !mayConnect(body) {
+			return nil
 		}
 		return connectAgain(body, func() error {
 			_, err := out.Write(p.request)

@@ -248,5 +248,8 @@ func (p *bayeuxPublisher) replies(frame []byte) error {
 		}
 		p.answer(serial, err)
 	}
+	if !mayConnect(frame) {
+		return nil
+	}
 	return connectAgain(frame, func() error { return p.socket.connect(&p.publishing) })
 }

@@ -3,7 +3,8 @@ package bench
 // track follows what one subscriber gets from one publisher on one channel: 0, 1, 2 and so on, if nothing is lost,
 // repeated or overtaken.
 type track struct {
-	next uint64 // all below have come, but for the gaps
+	from uint64 // what is below does not count
+	next uint64 // all from there to here have come, but for the gaps
 	gaps []span // missing below next, ascending; nil for most
 }
 
@@ -17,6 +18,7 @@ const (
 	inOrder  verdict = iota
 	late             // after one that was published later: the order is broken
 	repeated         // it has come before
+	earlier          // it was published before counting began
 )
 
 // maxGaps bounds the memory of a track: beyond it the oldest gap is given up, and what comes from it counts as
@@ -37,6 +39,8 @@ func (t *track) see(n uint64) (v verdict, givenUp uint64) {
 		t.gaps = append(t.gaps, span{t.next, n})
 		t.next = n + 1
 		return inOrder, givenUp
+	case n < t.from:
+		return earlier, 0
 	}
 	for i, g := range t.gaps {
 		if n < g.from || n >= g.to {
@@ -73,7 +77,7 @@ func (t *track) missing(published uint64) uint64 {
 	return n
 }
 
-// skip begins anew: what was published before is nobody's loss.
+// skip begins anew: what was published before is nobody's loss, even if it comes late.
 func (t *track) skip(published uint64) {
-	t.next, t.gaps = published, nil
+	t.from, t.next, t.gaps = published, published, nil
 }

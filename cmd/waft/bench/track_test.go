@@ -54,7 +54,7 @@ func TestTrack_what_came_before_the_mark_is_no_loss(t *testing.T) {
 	if v, _ := k.see(10); v != inOrder || k.missing(11) != 0 {
 		t.Errorf("verdict %v, %d missing", v, k.missing(11))
 	}
-	if v, _ := k.see(3); v != repeated {
+	if v, _ := k.see(3); v != earlier {
 		t.Errorf("a straggler of the warm-up is %v", v)
 	}
 }

@@ -1,0 +1,73 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestPlainPoll_goes_on_where_the_last_response_says(t *testing.T) {
+	p := &plainPoll{request: "GET /x HTTP/1.1\r\nHost: h\r\n"}
+	var out bytes.Buffer
+	seen := 0
+	payload := string(stamp{}.appendPayload(nil, 80))
+	response := "HTTP/1.1 200 OK\r\nETag: 3\r\nLast-Modified: Sat, 21 Nov 2026 06:00:00 GMT\r\nContent-Length: 80\r\n\r\n" + payload
+	if err := p.feed([]byte(response), &out, func(stamp) { seen++ }); err != nil {
+		t.Fatal(err)
+	}
+	want := "GET /x HTTP/1.1\r\nHost: h\r\nIf-None-Match: 3\r\nIf-Modified-Since: Sat, 21 Nov 2026 06:00:00 GMT\r\n\r\n"
+	if seen != 1 || out.String() != want {
+		t.Errorf("%d seen, then asked\n%q, want\n%q", seen, out.String(), want)
+	}
+	if err := p.feed([]byte("HTTP/1.1 410 Gone\r\nContent-Length: 4\r\n\r\ngone"), &out, nil); err == nil || !strings.Contains(err.Error(), "410 Gone: gone") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestBayeuxSocket_connects_again_and_gives_up_when_refused(t *testing.T) {
+	s := &bayeuxSocket{client: "c"}
+	frame := func(text string) []byte { return append([]byte{0x81, byte(len(text))}, text...) }
+	var out bytes.Buffer
+	err := s.feed(frame(`[{"channel":"/meta/connect","successful":true}]`), &out, nil)
+	if want := len(appendFrame(nil, opText, []byte(connectText(WebSocket, "c")))); err != nil || out.Len() != want {
+		t.Errorf("%d bytes sent, want %d: %v", out.Len(), want, err)
+	}
+	err = s.feed(frame(`[{"channel":"/meta/connect","successful":false,"error":"401::Unknown client"}]`), &out, nil)
+	if err == nil || !strings.Contains(err.Error(), "401::Unknown client") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestControl_a_ping_is_answered_and_a_close_ends(t *testing.T) {
+	var out bytes.Buffer
+	s := &rawSocket{}
+	if err := s.feed([]byte("\x89\x02hi"), &out, nil); err != nil || out.Len() != 2+4+2 || out.Bytes()[0] != finalBit|opPong {
+		t.Errorf("% x, %v", out.Bytes(), err)
+	}
+	if err := s.feed([]byte("\x88\x04\x03\xe9by"), &out, nil); !errors.Is(err, errClosed) || !strings.Contains(err.Error(), "1001 by") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A subscriber must cost next to nothing, or it is what is measured.
+func TestFeed_a_delivery_allocates_nothing(t *testing.T) {
+	payload := stamp{run: 1}.appendPayload(nil, 100)
+	for name, c := range map[string]struct {
+		protocol protocol
+		bytes    []byte
+	}{
+		"raw":    {&rawSocket{}, append([]byte{0x81, 100}, payload...)},
+		"bayeux": {&bayeuxSocket{}, append([]byte{0x81, 100}, payload...)},
+		"sse":    {&eventStream{chunked: true}, append(append([]byte("6c\r\ndata: "), payload...), "\n\n\r\n"...)},
+	} {
+		see := func(stamp) {}
+		if n := testing.AllocsPerRun(100, func() {
+			if err := c.protocol.feed(c.bytes, nil, see); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations a delivery", name, n)
+		}
+	}
+}
