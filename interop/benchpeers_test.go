@@ -141,7 +141,7 @@ func clientCore() string {
 // printRace writes the table of one race, as it stands in docs/benchmarks.md.
 func printRace(r race, laps map[string][]lap) {
 	perDelivery := func(l lap) float64 { return l.Server.PerDelivery }
-	fmt.Printf("\n| %s | CPU a delivery | × waft | × floor | deliveries a second | p50 | p99 | lost, repeated, out of order |\n|---|---|---|---|---|---|---|---|\n", r.name)
+	fmt.Printf("\n| %s | CPU a delivery | × waft | × floor | deliveries a second | p50 | p99 | lost, repeated, out of order | runs |\n|---|---|---|---|---|---|---|---|---|\n", r.name)
 	for _, v := range rivals {
 		all := laps[r.name+v.name]
 		if len(all) == 0 {
@@ -153,11 +153,11 @@ func printRace(r race, laps map[string][]lap) {
 			wrong[1] += l.Deliver.Repeated
 			wrong[2] += l.Deliver.Disorder
 		}
-		fmt.Printf("| %s | %s µs | %s | %s | %.0f | %s ms | %s ms | %d, %d, %d |\n", v.name, spread(all, perDelivery),
+		fmt.Printf("| %s | %s µs | %s | %s | %.0f | %s ms | %s ms | %d, %d, %d | %d |\n", v.name, spread(all, perDelivery),
 			times(all, laps[r.name+"waft"], perDelivery), times(all, laps[r.name+"floor"], perDelivery),
 			median(all, func(l lap) float64 { return l.Deliver.PerSecond }),
 			spread(all, func(l lap) float64 { return l.Deliver.Latency.P50 / 1000 }), spread(all, func(l lap) float64 { return l.Deliver.Latency.P99 / 1000 }),
-			wrong[0], wrong[1], wrong[2])
+			wrong[0], wrong[1], wrong[2], len(all))
 	}
 }
 
@@ -184,7 +184,7 @@ func median(laps []lap, of func(lap) float64) float64 {
 	if len(all) == 0 {
 		return 0
 	}
-	return all[len(all)/2]
+	return (all[len(all)/2] + all[(len(all)-1)/2]) / 2
 }
 
 // spread is the median, and from where to where it goes.

@@ -78,7 +78,7 @@ func startPushpin(t *testing.T) *racing {
 		_, _ = io.WriteString(w, ": hi\n\n")
 	}))
 	t.Cleanup(backend.Close)
-	dir, err := os.MkdirTemp("", "pp-") // short, for the names of its sockets
+	dir, err := os.MkdirTemp("", "pp-") //nolint:usetesting // short, for a socket's name has 107 bytes at most
 	if err != nil {
 		t.Fatal(err)
 	}
