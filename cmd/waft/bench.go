@@ -36,6 +36,7 @@ func (p *program) benchCommand() *cli.Command {
 			&cli.Float64Flag{Name: "rate", Usage: "publish `N` messages a second, whatever the server does; in storm: connect"},
 			&cli.IntFlag{Name: "size", Usage: "make messages of `BYTES`", Value: 128},
 			&cli.DurationFlag{Name: "duration", Usage: "measure for `TIME`"},
+			&cli.IntFlag{Name: "messages", Usage: "end after `N` messages"},
 			&cli.DurationFlag{Name: "warmup", Usage: "publish for `TIME` before that", Value: time.Second},
 			&cli.DurationFlag{Name: "patience", Usage: "wait `TIME` for a message that does not arrive everywhere", Value: 5 * time.Second},
 			&cli.IntFlag{Name: "connecting", Usage: "connect `N` at the same time", Value: 64},
@@ -95,7 +96,8 @@ const benchTokenLife = 10 * time.Minute
 func (p *program) benchOptions(c *cli.Context) (bench.Options, error) {
 	o := bench.Options{
 		Scenario: c.Args().First(), Subscribers: c.Int("subscribers"), Channels: c.Int("channels"), Publishers: c.Int("publishers"),
-		Window: c.Int("window"), Rate: c.Float64("rate"), Size: c.Int("size"), Duration: c.Duration("duration"), Warmup: c.Duration("warmup"),
+		Window: c.Int("window"), Rate: c.Float64("rate"), Size: c.Int("size"), Duration: c.Duration("duration"), Messages: c.Int("messages"),
+		Warmup:   c.Duration("warmup"),
 		Patience: c.Duration("patience"), Connecting: c.Int("connecting"), Processes: c.Int("processes"), Locals: c.StringSlice("local"),
 		Prefix: c.String("prefix"), SubscriberToken: c.String("subscriber-token"), PID: c.Int("pid"), Spawn: bench.Command(p.stderr, "bench", "--"+benchWorker),
 	}

@@ -37,12 +37,17 @@ func TestBench_every_scenario_finds_waft_without_fault(t *testing.T) {
 			if args[0] != bench.Publish {
 				args = append(args, "--subscribers", "6", "--processes", "2")
 			}
-			code, stdout, stderr := run(t, env, append([]string{"bench", "--json", "--duration", "50ms", "--warmup", "10ms"}, args...)...)
+			duration := "1m"
+			if args[0] == bench.Idle {
+				duration = "50ms"
+			}
+			common := []string{"bench", "--json", "--messages", "20", "--duration", duration, "--warmup", "10ms", "--patience", "1m"}
+			code, stdout, stderr := run(t, env, append(common, args...)...)
 			var report bench.Report
 			if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != exitOK {
 				t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
 			}
-			if d := report.Deliver; d != nil && (d.Deliveries == 0 || d.Strays > 0 || report.Publish.GivenUp > 0) {
+			if d := report.Deliver; d != nil && (report.Publish.Messages != 20 || d.Deliveries == 0 || d.Strays > 0 || report.Publish.GivenUp > 0) {
 				t.Errorf("%s", stdout)
 			}
 			if c := report.Connect; args[0] != bench.Publish && (c == nil || c.Connected != 6) {

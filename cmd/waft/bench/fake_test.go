@@ -99,10 +99,11 @@ func inProcess(ctx context.Context) (*Process, error) {
 	return &Process{stdin, stdout, func() error { return <-ended }}, nil
 }
 
-// quick are options for a short run with the fake: 3 subscribers, and no warm-up, so that everything counts.
+// quick are options for a short run with the fake: 40 messages to 3 subscribers, and no warm-up, so that everything counts. On a
+// machine that is busy it is not so quick.
 func (f *fake) quick() Options {
 	return Options{
-		Scenario: FanOut, Subscribers: 3, Window: 4, Duration: 50 * time.Millisecond, Warmup: -1, Patience: 200 * time.Millisecond, Spawn: inProcess,
+		Scenario: FanOut, Subscribers: 3, Window: 4, Messages: 40, Duration: time.Minute, Warmup: -1, Patience: 500 * time.Millisecond, Spawn: inProcess,
 		Target: Target{
 			Transport: Raw, Subscribe: f.URL + "/sub{channel}", Publish: f.URL + "/pub{channel}", Body: "{data}", ContentType: "text/plain",
 		},

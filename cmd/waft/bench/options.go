@@ -28,6 +28,7 @@ type Options struct {
 	Rate   float64
 
 	Duration time.Duration // of what is measured; 5 s
+	Messages int           // that are measured, at most; 0: as many as there is time for
 	Warmup   time.Duration // before it; 1 s. Negative: none
 	Patience time.Duration // until a message that has not arrived everywhere is no longer waited for; 5 s
 
@@ -168,7 +169,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("the rate is more than 0, and %d a second at most", maxRate)
 	case o.Window > 0 && o.Rate > 0:
 		return errors.New("a window and a rate exclude each other: messages are due when others have arrived, or when the clock says so")
-	case o.Duration < 0 || o.Patience < 0 || o.Connecting < 1 || o.Processes < 1 || o.PID < 0:
+	case o.Duration < 0 || o.Messages < 0 || o.Patience < 0 || o.Connecting < 1 || o.Processes < 1 || o.PID < 0:
 		return errors.New("durations and numbers must not be negative")
 	case !strings.HasPrefix(o.Prefix, "/") || strings.ContainsAny(o.Prefix, "\"\\?#% \r\n") || strings.HasSuffix(o.Prefix, "/"):
 		return fmt.Errorf("a prefix of channels is such as /bench, and not %q", o.Prefix)

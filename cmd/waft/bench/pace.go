@@ -20,6 +20,7 @@ type pace struct {
 	window     int     // 0: open loop
 	rate       float64 // messages a second of all publishers, in an open loop
 	length     time.Duration
+	messages   int // of all publishers, at most; 0: as many as there is time for
 }
 
 // run publishes for that long: each publisher from its from-th message on. It returns how many each has published since
@@ -39,7 +40,7 @@ func (p pace) run(ctx context.Context, from []uint64, permits []chan struct{},
 			due, stop := p.due(ctx, i, start, permits[i])
 			defer stop()
 			late := newLatencies()
-			for n := uint64(0); ; n++ {
+			for n := uint64(0); p.messages == 0 || n < p.share(i); n++ {
 				at, ok := due(n)
 				if !ok {
 					break
@@ -64,6 +65,9 @@ func (p pace) run(ctx context.Context, from []uint64, permits []chan struct{},
 	publishing.Wait()
 	return until, lag, err
 }
+
+// share is how many messages publisher i sends at most, if there is a limit.
+func (p pace) share(i int) uint64 { return uint64(p.messages+p.publishers-1-i) / uint64(p.publishers) }
 
 // due gives a function that waits until publisher i's n-th message of this stage is due, and says when that was; not ok
 // when the stage is over. stop is called in the end.

@@ -71,6 +71,16 @@ func TestPace_all_that_is_due_is_sent_even_when_the_stage_is_over(t *testing.T) 
 	})
 }
 
+func TestPace_a_limit_is_shared_by_all_publishers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pace{publishers: 3, rate: 100, length: time.Hour, messages: 11}
+		until, _, err := p.run(t.Context(), []uint64{5, 0, 0}, make([]chan struct{}, 3), func(int, uint64, time.Time) error { return nil })
+		if err != nil || until[0] != 5+4 || until[1] != 4 || until[2] != 3 {
+			t.Errorf("published %v, %v", until, err)
+		}
+	})
+}
+
 func TestPace_a_failure_ends_all_publishers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")

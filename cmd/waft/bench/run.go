@@ -191,7 +191,7 @@ func (r *run) publish(ctx context.Context) error {
 
 	if r.Warmup > 0 {
 		r.say("warming up for %v", r.Warmup)
-		if _, _, err := r.stage(ctx, r.Warmup); err != nil {
+		if _, _, err := r.stage(ctx, r.Warmup, 0); err != nil {
 			return err
 		}
 		if c := r.flight.counts(); c.completed == 0 && c.refused > 0 {
@@ -203,7 +203,7 @@ func (r *run) publish(ctx context.Context) error {
 		return err
 	}
 	r.say("measuring for %v", r.Duration)
-	lag, length, err := r.stage(ctx, r.Duration)
+	lag, length, err := r.stage(ctx, r.Duration, r.Messages)
 	if err != nil {
 		return err
 	}
@@ -215,11 +215,11 @@ func (r *run) publish(ctx context.Context) error {
 	return nil
 }
 
-// stage publishes for d, and waits for the end of it all.
-func (r *run) stage(ctx context.Context, d time.Duration) (lag latencies, length time.Duration, err error) {
+// stage publishes for d, or so many messages, and waits for the end of it all.
+func (r *run) stage(ctx context.Context, d time.Duration, messages int) (lag latencies, length time.Duration, err error) {
 	r.flight.reset()
 	start := time.Now()
-	p := pace{r.Options.Publishers, r.Window, r.Rate, d}
+	p := pace{r.Options.Publishers, r.Window, r.Rate, d, messages}
 	r.published, lag, err = p.run(ctx, r.published, r.flight.permits, r.send)
 	if err == nil {
 		err = r.flight.drain(ctx)
@@ -228,8 +228,11 @@ func (r *run) stage(ctx context.Context, d time.Duration) (lag latencies, length
 		err = ctx.Err()
 	}
 	r.flight.mu.Lock()
-	length = max(r.flight.arrived.Sub(start), d)
+	length = max(r.flight.arrived.Sub(start), 0)
 	r.flight.mu.Unlock()
+	if messages == 0 {
+		length = max(length, d)
+	}
 	sleep(ctx, r.grace())
 	return lag, length, err
 }

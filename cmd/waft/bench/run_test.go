@@ -25,9 +25,9 @@ func TestRun_an_honest_server_is_found_honest(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, false)
 	o := f.quick()
-	o.Warmup, o.Processes, o.Publishers, o.Channels = 10*time.Millisecond, 2, 2, 1
+	o.Warmup, o.Patience, o.Processes, o.Publishers, o.Channels = 10*time.Millisecond, time.Minute, 2, 2, 1
 	r := mustRun(t, o)
-	if r.Trouble() != "" || r.Publish.Messages == 0 || r.Deliver.Deliveries != 3*r.Publish.Messages || r.Publish.GivenUp != 0 {
+	if r.Trouble() != "" || r.Publish.Messages != 40 || r.Deliver.Deliveries != 3*r.Publish.Messages || r.Publish.GivenUp != 0 {
 		t.Errorf("%s: publish %+v deliver %+v", r.Trouble(), r.Publish, r.Deliver)
 	}
 	if got := r.Deliver.Latency.Count; got != int64(r.Deliver.Deliveries) {
@@ -42,7 +42,7 @@ func TestRun_what_a_server_does_wrong_is_counted_exactly(t *testing.T) {
 	for name, wrong := range map[string]func(did *wrongs) func(s, n int, m []byte) [][]byte{
 		"drops": func(did *wrongs) func(int, int, []byte) [][]byte {
 			return func(s, n int, m []byte) [][]byte {
-				if s == 0 && n%3 == 2 {
+				if s == 0 && n%10 == 2 {
 					did.lost++
 					return nil
 				}
@@ -117,9 +117,7 @@ func TestRun_a_subscriber_that_is_cut_off_is_counted_and_stops_nobody(t *testing
 		}
 		return [][]byte{m}
 	}
-	o := f.quick()
-	o.Duration, o.Patience = time.Second, 300*time.Millisecond
-	r := mustRun(t, o)
+	r := mustRun(t, f.quick())
 	if r.Deliver.Last.Count < 20 { // 5 were before, and 4 were on their way
 		t.Errorf("%d messages were complete; the one who is gone should not be waited for", r.Deliver.Last.Count)
 	}
@@ -167,7 +165,7 @@ func TestRun_a_server_that_ends_connections_gets_each_message_once(t *testing.T)
 	f := newFake(t, false)
 	f.Config.SetKeepAlivesEnabled(false) // every response is the last
 	r := mustRun(t, f.quick())
-	if r.Trouble() != "" || r.Publish.Messages < 2 || r.Deliver.Deliveries != 3*r.Publish.Messages {
+	if r.Trouble() != "" || r.Publish.Messages != 40 || r.Deliver.Deliveries != 3*r.Publish.Messages {
 		t.Errorf("%s: %+v %+v", r.Trouble(), r.Publish, r.Deliver)
 	}
 }
@@ -197,7 +195,7 @@ func TestRun_publish_storm_and_idle_need_no_message_or_no_subscriber(t *testing.
 	for _, scenario := range []string{Publish, Storm, Idle} {
 		o := f.quick()
 		o.Scenario, o.PID = scenario, os.Getpid()
-		o.Window = 0
+		o.Window, o.Duration = 0, 50*time.Millisecond
 		if scenario == Publish {
 			o.Subscribers = 0
 		}
@@ -220,7 +218,7 @@ func TestRun_an_open_loop_over_tls_where_each_connection_has_a_goroutine(t *test
 	}
 	t.Setenv("SSL_CERT_FILE", file) // read once in a process; nothing else here speaks TLS
 	o := f.quick()
-	o.Window, o.Rate, o.Channels, o.Duration = 0, 200, 3, 100*time.Millisecond
+	o.Window, o.Rate, o.Channels, o.Messages = 0, 200, 3, 20
 	r := mustRun(t, o)
 	if r.Trouble() != "" || r.Publish.Messages != 20 || r.Deliver.Deliveries != 20 {
 		t.Errorf("%s: %+v %+v", r.Trouble(), r.Publish, r.Deliver)
