@@ -19,7 +19,7 @@ VULN   := $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
 
 # Other people's software that interop talks to, at the versions of Debian 12. The star leaves room
 # for Debian's security fixes. The JavaScript peers are pinned by interop/package-lock.json.
-PEERS := prosody=0.12.3* ejabberd=23.01* python3-slixmpp=1.8.3* ruby-faye=1.4.0* chromium=*
+PEERS := prosody=0.12.3* ejabberd=23.01* python3-slixmpp=1.8.3* ruby-faye=1.4.0* chromium=* nginx=1.22.1* haproxy=2.6.12*
 
 # How long each fuzz target runs; `make test` takes a short turn.
 FUZZTIME ?= 30s

@@ -1,10 +1,11 @@
 // Package interop runs the built waft program against software that other
 // people wrote and that is used unmodified: Faye, CometD, Chromium, Fanout's
-// publishers, curl, slixmpp, xmpp.js, strophe.js, stanza, Prosody and ejabberd.
+// publishers, curl, slixmpp, xmpp.js, strophe.js, stanza, Prosody, ejabberd, nginx
+// and HAProxy.
 //
 // The tests carry the build tag interop and need those programs installed:
 //
-//	apt-get install curl nodejs ruby-faye prosody ejabberd python3-slixmpp chromium
+//	apt-get install curl nodejs ruby-faye prosody ejabberd python3-slixmpp chromium nginx haproxy
 //	cd interop && npm ci
 //	go test -tags interop ./interop/...
 //
@@ -25,6 +26,9 @@
 //     may not.
 //   - sse_test.go: EventSource in Chromium and in Node.js, and curl, on event
 //     streams that are cut off and that outlive a restart.
+//   - proxies_test.go: every protocol through nginx and HAProxy, with the configurations
+//     that docs/proxies.md shows; and the client's address, in headers and by the PROXY protocol.
+//   - tls_test.go: TLS that waft ends itself, with curl, Node and Chromium.
 //   - restart_test.go: waft dies and comes back; clients and links find their
 //     way without help.
 //   - linkcut_test.go: a link that is cut is made again, and its users notice a

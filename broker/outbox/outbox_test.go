@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,7 +47,13 @@ func socketPair(t testing.TB) (server, client net.Conn) {
 // plain hides the socket behind a net.Conn that has no descriptor to offer, as TLS does.
 type plain struct{ net.Conn }
 
+// wrapped is a socket that looks otherwise, and writes the same.
+type wrapped struct{ net.Conn }
+
+func (w wrapped) SyscallConn() (syscall.RawConn, error) { return w.Conn.(syscall.Conn).SyscallConn() }
+
 var wrappings = map[string]func(net.Conn) net.Conn{
+	"on_a_socket_that_is_wrapped":    func(c net.Conn) net.Conn { return wrapped{c} },
 	"on_a_plain_socket":              func(c net.Conn) net.Conn { return c },
 	"on_a_connection_without_socket": func(c net.Conn) net.Conn { return plain{c} },
 }

@@ -6,17 +6,13 @@ import (
 	"unsafe"
 )
 
-// rawFD is the descriptor of a plain socket, or -1. The connection's lock keeps it valid: only Conn closes the
-// socket, and takes that lock.
+// rawFD is the descriptor of a plain socket, wrapped or not, or -1. The connection's lock keeps it valid: only Conn closes
+// the socket, and takes that lock.
 func rawFD(nc net.Conn) int {
-	fd := -1
-	switch nc := nc.(type) {
-	case *net.TCPConn:
-		fd = descriptor(nc)
-	case *net.UnixConn:
-		fd = descriptor(nc)
+	if sc, ok := nc.(syscall.Conn); ok {
+		return descriptor(sc)
 	}
-	return fd
+	return -1
 }
 
 func descriptor(sc syscall.Conn) int {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -46,37 +47,74 @@ func (t proxies) has(a netip.Addr) bool {
 // before an entry that is no address ("unknown"). A proxy adds to one of the headers and passes the other on; so if both
 // are there and differ, neither is believed.
 func (t proxies) client(r *http.Request) netip.Addr {
+	client, _ := t.origin(r)
+	return client
+}
+
+// origin is the client, and the host that it asked the outermost trusted proxy for; "" if that is not known.
+func (t proxies) origin(r *http.Request) (client netip.Addr, host string) {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	peer := bare(at.Addr())
 	if err != nil || !t.has(peer) {
-		return peer
+		return peer, ""
 	}
 	old, standard := r.Header["X-Forwarded-For"], r.Header["Forwarded"]
 	switch {
 	case len(standard) == 0:
-		return t.walk(peer, forwardedFor(old))
+		return t.walk(peer, forwardedFor(old, r.Header["X-Forwarded-Host"]))
 	case len(old) == 0:
 		return t.walk(peer, forwarded(standard))
 	}
-	a, b := t.walk(peer, forwardedFor(old)), t.walk(peer, forwarded(standard))
-	if a != b {
-		return peer
+	a, host := t.walk(peer, forwardedFor(old, r.Header["X-Forwarded-Host"]))
+	b, other := t.walk(peer, forwarded(standard))
+	switch {
+	case a != b:
+		return peer, ""
+	case host == "" || other == "" || strings.EqualFold(host, other):
+		return a, cmp.Or(host, other)
+	default:
+		return a, ""
 	}
-	return a
 }
+
+// named gives a request its host back where a trusted proxy asked in the client's place for another: realms are found by it, and pages of the
+// same host.
+func (t proxies) named(next http.Handler) http.Handler {
+	if len(t) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, host := t.origin(r); host != "" && host != r.Host {
+			r = r.WithContext(r.Context()) // a copy
+			r.Host = host
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hop is what a proxy says of whom it was asked by, and for what.
+type hop struct{ client, host string }
 
 // maxHops is how many entries of the headers are looked at, from the right.
 const maxHops = 32
 
-func (t proxies) walk(from netip.Addr, hops []string) netip.Addr {
+func (t proxies) walk(from netip.Addr, hops []hop) (client netip.Addr, host string) {
 	for i := len(hops) - 1; i >= max(0, len(hops)-maxHops) && t.has(from); i-- {
-		a, ok := parseHop(hops[i])
+		a, ok := parseHop(hops[i].client)
 		if !ok {
 			break
 		}
-		from = a
+		from, host = a, hops[i].host
 	}
-	return from
+	if !isHost(host) {
+		host = ""
+	}
+	return from, host
+}
+
+// isHost tells whether s could be what a Host header says.
+func isHost(s string) bool {
+	return strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]") == ""
 }
 
 // parseHop reads an address with or without a port; IPv6 with a port is in brackets, and may be without.
@@ -90,23 +128,40 @@ func parseHop(s string) (netip.Addr, bool) {
 
 func bare(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// forwardedFor lists the entries of X-Forwarded-For, whose lines are one list.
-func forwardedFor(lines []string) (hops []string) {
-	for _, line := range lines {
-		for hop := range strings.SplitSeq(line, ",") {
-			hops = append(hops, strings.TrimSpace(hop))
+// forwardedFor lists the entries of X-Forwarded-For. X-Forwarded-Host has as many, if all proxies add to it, or one, if one of them sets it; else it
+// cannot be told whose is which.
+func forwardedFor(lines, hosts []string) (hops []hop) {
+	clients, names := entries(lines), entries(hosts)
+	for i, client := range clients {
+		h := hop{client: client}
+		switch len(names) {
+		case 1:
+			h.host = names[0]
+		case len(clients):
+			h.host = names[i]
 		}
+		hops = append(hops, h)
 	}
 	return hops
 }
 
-// forwarded lists what the elements of Forwarded name by "for"; "" is one that names nobody. From the first fault in a line on nothing of
+// entries are those of a field whose lines are one list.
+func entries(lines []string) (list []string) {
+	for _, line := range lines {
+		for entry := range strings.SplitSeq(line, ",") {
+			list = append(list, strings.TrimSpace(entry))
+		}
+	}
+	return list
+}
+
+// forwarded lists what the elements of Forwarded name by "for" and "host"; "" is one that names nobody. From the first fault in a line on nothing of
 // it can be told apart, so it counts as one nobody. (RFC 7239 §4)
-func forwarded(lines []string) (hops []string) {
+func forwarded(lines []string) (hops []hop) {
 	for _, line := range lines {
 		for rest := line; ; {
-			hop, tail, ok := element(rest)
-			hops = append(hops, hop)
+			h, tail, ok := element(rest)
+			hops = append(hops, h)
 			if !ok || tail == "" {
 				break
 			}
@@ -117,41 +172,54 @@ func forwarded(lines []string) (hops []string) {
 }
 
 // element reads one element, up to the comma that begins tail: pairs of a name and a token or a quoted text, joined by semicolons.
-func element(s string) (hop, tail string, ok bool) {
+func element(s string) (h hop, tail string, ok bool) {
 	for {
 		i := strings.IndexAny(s, "=;,")
 		if i < 0 {
 			if strings.TrimSpace(s) != "" {
-				return "", "", false
+				return hop{}, "", false
 			}
-			return hop, "", true
+			return h, "", true
 		}
 		name := strings.TrimSpace(s[:i])
 		if s[i] == '=' {
 			value, rest, ok := pairValue(s[i+1:])
-			if !ok {
-				return "", "", false
-			}
-			if strings.EqualFold(name, "for") {
-				if hop != "" {
-					return "", "", false // RFC 7239 §4: each name once
-				}
-				hop = value
+			if !ok || !h.set(name, value) {
+				return hop{}, "", false
 			}
 			s = rest
 		} else if name != "" {
-			return "", "", false
+			return hop{}, "", false
 		} else {
 			s = s[i:]
 		}
 		switch {
 		case s == "" || s[0] == ',':
-			return hop, s, true
+			return h, s, true
 		case s[0] != ';':
-			return "", "", false
+			return hop{}, "", false
 		}
 		s = s[1:]
 	}
+}
+
+// set takes a pair of an element. It is false if there was one of the name: RFC 7239 §4. By whom a proxy was asked, and over which
+// scheme, is of no use here.
+func (h *hop) set(name, value string) bool {
+	var to *string
+	switch strings.ToLower(name) {
+	case "for":
+		to = &h.client
+	case "host":
+		to = &h.host
+	default:
+		return true
+	}
+	if *to != "" {
+		return false
+	}
+	*to = value
+	return true
 }
 
 // pairValue reads a value and leaves what follows it: nothing, or something that begins with a semicolon or a comma.

@@ -17,18 +17,20 @@
 //
 //	main.go            what the commands have in common; one file each: serve.go, token.go (with token_check.go, token_apikey.go), publish.go, subscribe.go, config.go,
 //	                   bench.go (the load generator is package bench), version.go. arguments.go lets flags stand anywhere
-//	settings.go        the shape of the configuration, with settings_auth.go (_pair, _jwks, _apikey, _revoked), settings_bayeux.go, settings_disk.go,
+//	settings.go        the shape of the configuration, with settings_auth.go (_pair, _jwks, _apikey, _revoked), settings_bayeux.go, settings_disk.go, settings_tls.go,
 //	                   settings_presence.go, settings_http.go and settings_xmpp.go
 //	settings_load.go   where it comes from; settings_check.go what is wrong with it; settings_keys.go and suggest.go how to say
 //	                   so; environment.go, secret.go, units.go
-//	server.go          a server's life; realm.go a realm's; listen.go, router.go, admin.go, admin_subscribers.go; metrics.go and metrics_*.go
-//	reload.go          new rules, keys and limits on SIGHUP; clientaddr.go whose request it is, behind proxies
-//	logging.go         log lines; what sessions do
+//	server.go          a server's life; realm.go a realm's; listen.go, web.go (the servers, and what slow clients may take of them), router.go, admin.go, admin_subscribers.go; metrics.go and metrics_*.go
+//	reload.go          new rules, keys, limits and certificates on SIGHUP
+//	clientaddr.go      whose request it is, behind proxies; proxyheader.go the same by the PROXY protocol
+//	certificates.go    what is shown over TLS; acme.go where an authority makes it; redirect.go for who comes without TLS
+//	logging.go         log lines; what sessions do; sparingly.go those that strangers can bring about
 //	firstrun.go        what to paste when nothing is configured
 //	client.go          what publish, subscribe and bench have in common
 //	bayeux_client.go   the Bayeux client of subscribe: sockets; bayeux_replies.go: what comes over them
 //
 // # Deliberately not done
 //
-// TLS, which is the proxy's; and reloading anything but rules, keys and limits.
+// TLS of the admin listener, certificates of clients, stapled OCSP; and reloading anything but rules, keys, limits and certificates.
 package main

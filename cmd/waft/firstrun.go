@@ -20,7 +20,8 @@ const firstTokenLifetime = 24 * time.Hour
 // firstRun says what to paste, to somebody who started a server without configuring a key.
 type firstRun struct {
 	program string   // how to invoke waft
-	address net.Addr // of the public listener
+	scheme  string   // of the public listener's addresses
+	address net.Addr // of that listener
 	realm   string
 	key     auth.Key
 	text    string // the key, as made
@@ -33,7 +34,7 @@ func (f *firstRun) print(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server := "http://" + f.address.String()
+	server := cmp.Or(f.scheme, "http") + "://" + f.address.String()
 	var flags string
 	if server != defaultServer {
 		flags += " --server " + server

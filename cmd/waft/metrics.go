@@ -40,6 +40,10 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if c.server.disk != nil {
 		collectDisk(to, c.server.disk.Stats())
 	}
+	if c.server.certificates != nil {
+		collectTLS(to, c.server.certificates)
+	}
+	send(to, proxyRefused, c.server.proxyStats.refused.Load())
 	for _, r := range c.server.realms {
 		collectBroker(to, r.id, r.broker.Stats())
 		collectAuth(to, r.id, r.access.verifier.Load().Stats())

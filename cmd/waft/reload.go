@@ -15,7 +15,7 @@ import (
 	"waft/xmpp"
 )
 
-// What SIGHUP changes: rules, keys and limits, of all realms or of none. Whatever else is different in the file takes a restart,
+// What SIGHUP changes: rules, keys and limits, of all realms or of none, and the certificates. Whatever else is different in the file takes a restart,
 // and nothing is changed then, so that the file is never half in effect.
 
 // access is a realm's rules and keys, which a reload replaces. It is the broker's Authorizer and the doors' Authenticator.
@@ -59,10 +59,10 @@ func (a *access) NoHistory(p broker.Pattern) (none broker.Pattern, gap bool) {
 // ReplayID is what bayeux.Options.ReplayID wants.
 func (a *access) ReplayID(c broker.Channel) bool { return a.rules.Load().ReplayID(c) }
 
-// reload puts the rules, keys and limits of next in place of those that run. On an error nothing has changed.
+// reload puts the rules, keys, limits and certificates of next in place of those that run. On an error nothing has changed.
 func (s *server) reload(ctx context.Context, next *settings, env environment) error {
 	if other := fixedDifferences(s.settings, next); len(other) > 0 {
-		return fmt.Errorf("only rules, keys and limits can change while waft runs; restart it for %s", strings.Join(other, ", "))
+		return fmt.Errorf("only rules, keys, limits and certificates can change while waft runs; restart it for %s", strings.Join(other, ", "))
 	}
 	type change struct {
 		rules    *auth.Rules
@@ -86,6 +86,10 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 		}
 		changes = append(changes, change{rules, verifier, mint})
 	}
+	files, err := next.TLS.loadFiles(next.dir)
+	if err != nil {
+		return err
+	}
 	for i, c := range changes {
 		r, set := s.realms[i], &next.Realms[i]
 		// validate has refused what these could refuse.
@@ -103,6 +107,10 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 			ended += link.service.Recheck(ctx)
 		}
 		s.logger.InfoContext(ctx, "reloaded rules, keys and limits", slog.String("realm", r.id), slog.Int("subscriptions_ended", ended))
+	}
+	if s.certificates != nil {
+		s.certificates.replace(files, s.logger)
+		s.logger.InfoContext(ctx, "reloaded certificates", slog.Int("files", len(files)))
 	}
 	s.settings = next
 	return nil
@@ -131,9 +139,12 @@ func fixedDifferences(a, b *settings) []string {
 	return differences("", reflect.ValueOf(x), reflect.ValueOf(y))
 }
 
-// fixed is a copy without rules, keys and limits.
+// fixed is a copy without rules, keys, limits and certificates.
 func fixed(s *settings) settings {
 	c := *s
+	if c.TLS.on() { // whether there is TLS at all is fixed
+		c.TLS.Certificates = []certificateSettings{{}}
+	}
 	c.Realms = slices.Clone(s.Realms)
 	for i := range c.Realms {
 		r := &c.Realms[i]

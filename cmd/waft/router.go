@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"waft/httppub"
 )
@@ -21,8 +20,6 @@ import (
 // It looks at the escaped path and never redirects, as http.ServeMux does for "//publish/": a publisher's POST may not
 // survive that. Handlers get the request as it came.
 type router struct {
-	bodyTimeout time.Duration // to send a publish request's body
-
 	publish http.Handler
 	readers map[string]http.Handler // by the realm's id
 	realms  map[string]http.Handler // Bayeux, by the realm's id
@@ -44,7 +41,7 @@ func (t *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (t *router) find(r *http.Request) http.Handler {
 	if httppub.Serves(r) {
-		return http.HandlerFunc(t.servePublish)
+		return t.publish
 	}
 	if realm, ok := httppub.Reads(r); ok {
 		return t.readers[realm]
@@ -71,12 +68,6 @@ func (t *router) find(r *http.Request) http.Handler {
 	default:
 		return nil
 	}
-}
-
-// servePublish bounds the time that a body may take; net/http sets a deadline of its own for the next request.
-func (t *router) servePublish(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(t.bodyTimeout))
-	t.publish.ServeHTTP(w, r)
 }
 
 // isBayeux tells whether path is /bayeux or below it, where CometD clients go (/bayeux/handshake), or /bayeux.js, where

@@ -18,7 +18,7 @@ func (p *program) serveCommand() *cli.Command {
 		Name:  "serve",
 		Usage: "run a server",
 		Description: "With nothing configured it serves this machine only, makes a key, and prints commands to try.\n" +
-			"SIGTERM or SIGINT ends it cleanly, a second one at once. SIGHUP reloads rules, keys and limits.\n\n" +
+			"SIGTERM or SIGINT ends it cleanly, a second one at once. SIGHUP reloads rules, keys, limits and certificates.\n\n" +
 			"Variables: " + envConfig + ", " + envListen + ", " + envAdminListen + " and " + envData + " stand for the flags; " + envRealmKey +
 			" is the key (base64) of the realm `" + defaultRealm + "`.",
 		Flags: []cli.Flag{
@@ -55,12 +55,12 @@ func (p *program) serve(c *cli.Context) error {
 	if p.started != nil {
 		p.started(s)
 	}
-	logger.Info("listening", slog.Any("address", s.public.Addr()), slog.Any("admin", s.private.Addr()), slog.String("version", versionText()))
+	logger.Info("listening", slog.String("scheme", settings.TLS.scheme()), slog.Any("address", s.public.Addr()), slog.Any("admin", s.private.Addr()), slog.String("version", versionText()))
 	if !isLoopback(c.Context, settings.AdminListen) {
 		logger.Warn("the admin listener can be reached from other machines, and asks nobody who they are", slog.Any("address", s.private.Addr()))
 	}
 	for _, f := range made {
-		f.program, f.address = p.invoked, s.public.Addr()
+		f.program, f.scheme, f.address = p.invoked, settings.TLS.scheme(), s.public.Addr()
 		if err := f.print(p.stdout); err != nil {
 			logger.Error("printing the first steps failed", slog.Any("error", err))
 		}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"waft/broker"
 	"waft/broker/disk"
@@ -23,28 +22,35 @@ type server struct {
 	outbox          *outbox.Outbox
 	events          *eventLog
 	proxies         proxies
-	disk            *disk.DB // nil: everything is in memory
+	proxyStats      proxyStats
+	certificates    *certificates // nil: plain HTTP
+	disk            *disk.DB      // nil: everything is in memory
 	realms          []*realm
 	public, private net.Listener
 	web, admin      *http.Server
+	plain           net.Listener // of the redirect; nil: none
+	redirect        *http.Server // likewise
 	ready           readiness
-	failed          chan error        // of a listener; capacity for both
+	failed          chan error        // of a listener; capacity for all
 	reloads         chan chan<- error // who asks for a reload by stanza
 
 	settings *settings // in effect; owned by whoever calls reload
 
-	serving sync.WaitGroup // the two listeners' goroutines
+	serving sync.WaitGroup // the listeners' goroutines
 }
 
 // newServer makes the parts and opens the listeners. On an error nothing is left running.
 func newServer(ctx context.Context, settings *settings, env environment, logger *slog.Logger) (_ *server, err error) {
-	s := &server{logger: logger, settings: settings, failed: make(chan error, 2), reloads: make(chan chan<- error)}
-	// The addresses first: that one is taken is the likeliest failure, and nothing has to be undone for it.
-	if s.public, err = listen(ctx, "listen", settings.Listen); err != nil {
+	s := &server{logger: logger, settings: settings, failed: make(chan error, 3), reloads: make(chan chan<- error)}
+	if s.proxies, err = parseProxies(settings.Proxies); err != nil {
 		return nil, err
 	}
-	if s.private, err = listen(ctx, "admin_listen", settings.AdminListen); err != nil {
-		_ = s.public.Close()
+	if s.certificates, err = newCertificates(&settings.TLS, settings.dir, logger); err != nil {
+		return nil, err
+	}
+	// The addresses before the rest: that one is taken is the likeliest failure, and nothing else has to be undone for it.
+	if err = s.listen(ctx, settings); err != nil {
+		s.closeListeners()
 		return nil, err
 	}
 	s.wheel = broker.NewWheel(0)
@@ -52,9 +58,6 @@ func newServer(ctx context.Context, settings *settings, env environment, logger 
 		Shards: settings.Outbox.Shards, WriteTimeout: settings.Outbox.WriteTimeout.Duration, MaxPending: settings.Outbox.MaxPending,
 	})
 	s.events = newEventLog(logger)
-	if s.proxies, err = parseProxies(settings.Proxies); err != nil {
-		return nil, err
-	}
 	defer func() {
 		if err != nil {
 			now, cancel := context.WithCancel(context.Background())
@@ -82,7 +85,7 @@ func newServer(ctx context.Context, settings *settings, env environment, logger 
 // newHTTP makes the HTTP servers of the two listeners.
 func (s *server) newHTTP(settings *settings) error {
 	byID := map[string]*realm{}
-	route := &router{bodyTimeout: settings.HTTP.BodyTimeout.Duration, realms: map[string]http.Handler{}, readers: map[string]http.Handler{}, events: map[string]http.Handler{}, hosts: map[string]http.Handler{}}
+	route := &router{realms: map[string]http.Handler{}, readers: map[string]http.Handler{}, events: map[string]http.Handler{}, hosts: map[string]http.Handler{}}
 	for i, r := range s.realms {
 		byID[r.id] = r
 		route.realms[r.id] = r.bayeux
@@ -110,18 +113,10 @@ func (s *server) newHTTP(settings *settings) error {
 	if err != nil {
 		return err
 	}
-	// No WriteTimeout and no ReadTimeout: a poll is answered when there is something to say, and the latter would end it.
-	s.web = &http.Server{
-		Handler:           route,
-		ReadHeaderTimeout: settings.HTTP.ReadHeaderTimeout.Duration,
-		IdleTimeout:       settings.HTTP.IdleTimeout.Duration,
-		MaxHeaderBytes:    settings.HTTP.MaxHeader,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
-	}
-	s.admin = &http.Server{
-		Handler:           newAdmin(&s.ready, metrics, s.realms),
-		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	s.web = newWeb(settings, s.proxies.named(route), s.certificates, s.logger)
+	s.admin = newSide(newAdmin(&s.ready, metrics, s.realms), s.logger, slog.LevelWarn, 0) // a profile takes as long as it is asked to
+	if s.plain != nil {
+		s.redirect = newSide(s.certificates.plainHandler(s.public.Addr()), s.logger, slog.LevelDebug, sideTimeout)
 	}
 	return nil
 }
@@ -131,9 +126,12 @@ func (s *server) start() {
 	for _, part := range []struct {
 		http *http.Server
 		on   net.Listener
-	}{{s.web, s.public}, {s.admin, s.private}} {
+	}{{s.web, s.public}, {s.admin, s.private}, {s.redirect, s.plain}} {
+		if part.http == nil {
+			continue
+		}
 		s.serving.Go(func() {
-			if err := part.http.Serve(part.on); !errors.Is(err, http.ErrServerClosed) {
+			if err := serveOn(part.http, part.on); !errors.Is(err, http.ErrServerClosed) {
 				s.failed <- err
 			}
 		})
@@ -169,11 +167,12 @@ func (s *server) stop(ctx context.Context) error {
 	if s.disk != nil {
 		failed = append(failed, s.disk.Close())
 	}
-	if s.web != nil {
-		_ = s.web.Close()
-		_ = s.admin.Close()
+	for _, part := range []*http.Server{s.web, s.admin, s.redirect} {
+		if part != nil {
+			_ = part.Close()
+		}
 	}
-	_, _ = s.public.Close(), s.private.Close()
+	s.closeListeners()
 	s.serving.Wait()
 	s.outbox.Close()
 	s.wheel.Close()

@@ -15,18 +15,20 @@ import (
 // A key that is absent, zero or empty has its default, which complete fills in: what runs is what `waft config print`
 // shows. Where "nothing" is a choice of its own (a key's publish = []), absent and empty differ, and it says so.
 type settings struct {
-	Listen      string          `toml:"listen"`          // of the protocols; default 127.0.0.1:8080
-	AdminListen string          `toml:"admin_listen"`    // of health, metrics and profiles; default 127.0.0.1:8081
-	Proxies     []string        `toml:"trusted_proxies"` // addresses and ranges whose X-Forwarded-For or Forwarded is believed; default none
-	LogFormat   string          `toml:"log_format"`      // "text" (default) or "json"
-	LogLevel    string          `toml:"log_level"`       // "debug", "info" (default), "warn" or "error"
-	Drain       duration        `toml:"drain"`           // how long a clean stop may take; default 10s
-	Data        string          `toml:"data"`            // directory of what outlives the process; "" (default): nothing does
-	Disk        diskSettings    `toml:"disk"`
-	HTTP        httpSettings    `toml:"http"`
-	Publish     publishSettings `toml:"publish"`
-	Outbox      outboxSettings  `toml:"outbox"`
-	Realms      []realmSettings `toml:"realm"` // default: one realm, "default", with the rules of nothing configured
+	Listen        string          `toml:"listen"`          // of the protocols; default 127.0.0.1:8080
+	AdminListen   string          `toml:"admin_listen"`    // of health, metrics and profiles; default 127.0.0.1:8081
+	Proxies       []string        `toml:"trusted_proxies"` // addresses and ranges whose X-Forwarded-For or Forwarded is believed; default none
+	ProxyProtocol bool            `toml:"proxy_protocol"`  // their connections begin with a PROXY header; default false
+	LogFormat     string          `toml:"log_format"`      // "text" (default) or "json"
+	LogLevel      string          `toml:"log_level"`       // "debug", "info" (default), "warn" or "error"
+	Drain         duration        `toml:"drain"`           // how long a clean stop may take; default 10s
+	Data          string          `toml:"data"`            // directory of what outlives the process; "" (default): nothing does
+	Disk          diskSettings    `toml:"disk"`
+	TLS           tlsSettings     `toml:"tls"`
+	HTTP          httpSettings    `toml:"http"`
+	Publish       publishSettings `toml:"publish"`
+	Outbox        outboxSettings  `toml:"outbox"`
+	Realms        []realmSettings `toml:"realm"` // default: one realm, "default", with the rules of nothing configured
 
 	path string // of the file; "" when there was none
 	dir  string // where secret_file begins
@@ -34,10 +36,11 @@ type settings struct {
 
 // httpSettings bounds what a connection to the public listener may take.
 type httpSettings struct {
-	ReadHeaderTimeout duration `toml:"read_header_timeout"` // from the first byte of a request to the end of its head; default 10s
-	BodyTimeout       duration `toml:"body_timeout"`        // from there to the end of a publish request's body; default 30s
+	ReadHeaderTimeout duration `toml:"read_header_timeout"` // to send a request's head; before the first one for a PROXY header, and for the TLS handshake; default 10s
+	BodyTimeout       duration `toml:"body_timeout"`        // from there to the end of its body; default 30s
 	IdleTimeout       duration `toml:"idle_timeout"`        // between two requests of a connection; default 2m
 	MaxHeader         int      `toml:"max_header"`          // bytes of a request's head; default 32768
+	MaxStreams        int      `toml:"max_streams"`         // requests of an HTTP/2 connection at a time; default 250
 }
 
 // publishSettings bounds a request of the HTTP publish API.
@@ -117,6 +120,8 @@ func (s *settings) complete() {
 	// Clients keep a connection for up to a minute between polls; closing first would lose a request to the race.
 	fill(&s.HTTP.IdleTimeout, duration{2 * time.Minute})
 	fill(&s.HTTP.MaxHeader, 32<<10)
+	fill(&s.HTTP.MaxStreams, 250)
+	s.TLS.complete()
 
 	fill(&s.Publish.MaxBody, 1_000_000)
 

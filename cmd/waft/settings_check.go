@@ -28,6 +28,10 @@ func (s *settings) validate(env environment) error {
 	if _, err := parseProxies(s.Proxies); err != nil {
 		f.add("trusted_proxies: %v", err)
 	}
+	if s.ProxyProtocol && len(s.Proxies) == 0 {
+		f.add("proxy_protocol: nobody's PROXY header is believed; list the proxies in trusted_proxies")
+	}
+	s.TLS.validate(&f, s.dir)
 	if s.Listen == s.AdminListen && !strings.HasSuffix(s.Listen, ":0") {
 		f.add("admin_listen: %s is the address of listen", s.AdminListen)
 	}

@@ -3,7 +3,7 @@
 // page: no request is intercepted.
 // Options: url; client, "faye" or "cometd"; transport; page, the origin of the
 // page, or "" for a page of waft's own origin; referrer, the page's policy, or "";
-// chromium, the program.
+// chromium, the program; pin, the hash of a key whose certificate is believed.
 //
 // A page of another origin comes from a server here. One of waft's own is the
 // client script that waft serves: a text, but a document all the same.
@@ -45,6 +45,7 @@ const browser = await chromium.launch({
   args: [
     '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
     '--disable-sync',
+    ...(options.pin ? [`--ignore-certificate-errors-spki-list=${options.pin}`] : []),
     // Names under which a server on this machine is one that browsers do not
     // trust: they tell it nothing of where a request comes from but the Referer.
     '--host-resolver-rules=MAP *.test 127.0.0.1',
