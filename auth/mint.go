@@ -18,6 +18,7 @@ const DefaultLifetime = time.Hour
 type Claims struct {
 	Subject   string        // who holds it; "" for nobody in particular. At most broker.MaxIDBytes, no control characters
 	Lifetime  time.Duration // from now, in whole seconds rounded up; 0 means DefaultLifetime, at most DefaultMaxLifetime
+	Expires   time.Time     // when it stops to hold, in place of Lifetime; it may be past, for those who see that it is refused
 	NotBefore time.Time     // when it begins to hold; zero: at once
 	ID        string        // its jti, by which it can be revoked; "": none. At most broker.MaxIDBytes, no control characters
 	Issued    bool          // whether it says when it was made (iat), by which it can be revoked
@@ -62,6 +63,8 @@ func (c Claims) payload(k prepared, realm string) (jwt.MapClaims, error) {
 	case c.Lifetime > DefaultMaxLifetime:
 		return nil, broker.Errorf(broker.Invalid, "the token's lifetime of %s is more than %s, which no realm takes by default",
 			lifetime(c.Lifetime), lifetime(DefaultMaxLifetime))
+	case !c.Expires.IsZero() && (c.Expires.Unix() < 0 || time.Until(c.Expires) > DefaultMaxLifetime):
+		return nil, broker.Errorf(broker.Invalid, "the token would expire at %s, which no realm takes by default", stamp(c.Expires))
 	}
 	payload := jwt.MapClaims{"iss": cmp.Or(k.Issuer, realm), "exp": c.ends().Unix()}
 	for _, text := range []struct{ name, claim, value string }{{"subject", "sub", c.Subject}, {"id", "jti", c.ID}} {
@@ -100,6 +103,9 @@ func (c Claims) payload(k prepared, realm string) (jwt.MapClaims, error) {
 
 // ends is when the token expires.
 func (c Claims) ends() time.Time {
+	if !c.Expires.IsZero() {
+		return c.Expires
+	}
 	return time.Now().Add(cmp.Or(c.Lifetime, DefaultLifetime) + time.Second - 1).Truncate(time.Second)
 }
 

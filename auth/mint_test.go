@@ -25,6 +25,11 @@ func TestMint_writes_only_what_was_asked_for(t *testing.T) {
 				`{"alg":"HS256","kid":"main","typ":"JWT"}`, `{"exp":946685400,"iss":"default","sub":"alice"}`,
 			},
 			{
+				"an expiry in the past",
+				auth.Claims{Expires: time.Unix(epoch-3600, 0)},
+				`{"alg":"HS256","kid":"main","typ":"JWT"}`, `{"exp":946681200,"iss":"default"}`,
+			},
+			{
 				"some rights, later",
 				auth.Claims{NotBefore: time.Unix(epoch+60, 0), Rights: &auth.Rights{Publish: []broker.Pattern{"/a/*"}, Manage: true}},
 				`{"alg":"HS256","kid":"main","typ":"JWT"}`,
@@ -86,6 +91,7 @@ func TestMint_refuses(t *testing.T) {
 	}{
 		{"a bad realm", mainKey, "a/b", auth.Claims{}, `the realm's id "a/b" has something else than a-z, 0-9 and '-' at byte 1`},
 		{"a bad key", auth.Key{}, "r", auth.Claims{}, `key "": the key has 0 bytes; it needs 16 or more`},
+		{"an expiry in a hundred years", mainKey, "r", auth.Claims{Expires: time.Unix(epoch+100*365*24*3600, 0)}, "the token would expire at 2099-12-07T00:00:00Z, which no realm takes by default"},
 		{"a lifetime below zero", mainKey, "r", auth.Claims{Lifetime: -1}, "the token's lifetime of -1ns is negative"},
 		{
 			"a lifetime of eleven years", mainKey, "r",

@@ -24,6 +24,8 @@ type bayeuxClient struct {
 	patterns []string
 	message  func(channel string, data json.RawMessage) (more bool, err error)
 	note     func(format string, args ...any) // tells the user what goes on
+	ready    func()                           // if not nil, is told when all patterns are subscribed to
+	once     bool                             // a lost connection is an error, and so is a server that asks to try again
 
 	// the session
 	known    bool   // the server has taken a handshake: it is worth coming back to
@@ -82,6 +84,15 @@ type fatalError struct{ text string }
 
 func (e *fatalError) Error() string { return e.text }
 
+// refusedError says that the server has refused what was asked, with an HTTP status or Bayeux's number, which mean the same.
+// Trying again would not help.
+type refusedError struct {
+	text string
+	code int // 0: none was given
+}
+
+func (e *refusedError) Error() string { return e.text }
+
 // laterError says that the server wants nothing to do with this client for a while.
 type laterError struct {
 	reason string
@@ -98,7 +109,7 @@ func (c *bayeuxClient) run(ctx context.Context) error {
 		if asked {
 			return nil
 		}
-		if _, fatal := errors.AsType[*fatalError](err); fatal || !c.known {
+		if !c.worthTrying(err) {
 			return err
 		}
 		wait := c.backoff()
@@ -110,6 +121,12 @@ func (c *bayeuxClient) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+func (c *bayeuxClient) worthTrying(err error) bool {
+	_, fatal := errors.AsType[*fatalError](err)
+	_, refused := errors.AsType[*refusedError](err)
+	return c.known && !c.once && !fatal && !refused
 }
 
 // backoff is the time to wait after a failure: longer after each, and never the same for the thousand clients that lost
@@ -152,7 +169,7 @@ func (c *bayeuxClient) dial(ctx context.Context) error {
 	if err != nil && response != nil {
 		err = fmt.Errorf("%s answered %s: %s", c.url, response.Status, bodyText(response.Body))
 		if response.StatusCode >= 400 && response.StatusCode < 500 {
-			return &fatalError{err.Error()}
+			return &refusedError{err.Error(), response.StatusCode}
 		}
 		return err
 	}

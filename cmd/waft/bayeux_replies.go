@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -65,10 +66,10 @@ func (c *bayeuxClient) again(ctx context.Context, what string, m *incoming, leas
 		reason = ": " + m.Error
 	}
 	wait := max(time.Duration(c.advice.Interval)*time.Millisecond, least)
-	switch c.advice.Reconnect {
-	case "none":
-		return &fatalError{fmt.Sprintf("the server refused the %s%s", what, reason)}
-	case "handshake":
+	switch advised := c.advice.Reconnect; {
+	case advised == "none", c.once && !m.Successful:
+		return refusedBy(what, m)
+	case advised == "handshake":
 		if c.clientID != "" {
 			c.note("the server has ended this session%s; messages may be missing until there is a new one", reason)
 		}
@@ -87,12 +88,26 @@ func (c *bayeuxClient) again(ctx context.Context, what string, m *incoming, leas
 // subscribed is the reply to a subscribe.
 func (c *bayeuxClient) subscribed(m *incoming) error {
 	if !m.Successful {
-		return &fatalError{fmt.Sprintf("the server refused the subscription to %s: %s", m.Subscription, m.Error)}
+		return refusedBy("subscription to "+m.Subscription, m)
 	}
 	if c.granted++; c.granted == len(c.patterns) {
 		c.note("subscribed to %s", strings.Join(c.patterns, " "))
+		if c.ready != nil {
+			c.ready()
+		}
 	}
 	return nil
+}
+
+// refusedBy is what an unsuccessful reply says. Bayeux §3.6: "code:args:message".
+func refusedBy(what string, m *incoming) error {
+	reason := ""
+	if m.Error != "" {
+		reason = ": " + m.Error
+	}
+	code, _, _ := strings.Cut(m.Error, ":")
+	n, _ := strconv.Atoi(code) // 0: the error is in words alone
+	return &refusedError{fmt.Sprintf("the server refused the %s%s", what, reason), n}
 }
 
 // oneLine is data without line breaks between its tokens, and otherwise as it came.

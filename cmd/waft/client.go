@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -21,16 +22,26 @@ func clientFlags(more ...cli.Flag) []cli.Flag {
 
 // address is where the realm's path is on the chosen server, with scheme "http" or "https".
 func (p *program) address(c *cli.Context, path string) (*url.URL, error) {
-	u, err := p.serverURL(c)
-	if err != nil {
-		return nil, err
-	}
-	return u.JoinPath("realm", url.PathEscape(c.String("realm")), path), nil
+	return realmAddress(p.server(c), c.String("realm"), path)
 }
 
 // serverURL is the chosen server, with scheme "http" or "https".
-func (p *program) serverURL(c *cli.Context) (*url.URL, error) {
-	base := firstOf(c.String("server"), p.env[envServer], defaultServer)
+func (p *program) serverURL(c *cli.Context) (*url.URL, error) { return parseServer(p.server(c)) }
+
+func (p *program) server(c *cli.Context) string {
+	return firstOf(c.String("server"), p.env[envServer], defaultServer)
+}
+
+// realmAddress is where the realm's path is on the server at base.
+func realmAddress(base, realm, path string) (*url.URL, error) {
+	u, err := parseServer(base)
+	if err != nil {
+		return nil, err
+	}
+	return u.JoinPath("realm", url.PathEscape(realm), path), nil
+}
+
+func parseServer(base string) (*url.URL, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil:
@@ -41,9 +52,21 @@ func (p *program) serverURL(c *cli.Context) (*url.URL, error) {
 	return u, nil
 }
 
+// webSocketScheme is what an address with the scheme "http" or "https" has for WebSockets.
+func webSocketScheme(scheme string) string {
+	return map[string]string{"http": "ws", "https": "wss"}[scheme]
+}
+
 // givenToken is the token of the command line or the environment; "" if there is none.
 func (p *program) givenToken(c *cli.Context) secret {
 	return newSecret(strings.TrimSpace(firstOf(c.String("token"), p.env[envToken])))
+}
+
+// show puts the token, if there is one, into the request's head.
+func (s secret) show(r *http.Request) {
+	if !s.isZero() {
+		r.Header.Set("Authorization", "Bearer "+s.reveal())
+	}
 }
 
 // bodyText is the beginning of a response that explains an error, as one line.

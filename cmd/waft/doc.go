@@ -29,6 +29,9 @@
 //	firstrun.go        what to paste when nothing is configured
 //	client.go          what publish, subscribe and bench have in common
 //	bayeux_client.go   the Bayeux client of subscribe: sockets; bayeux_replies.go: what comes over them
+//	check.go           the outside monitor: its flags; check_tokens.go its credentials; check_run.go the check of one server;
+//	                   check_ear.go judges what one protocol brings; check_doors.go lists the protocols: check_bayeux.go,
+//	                   check_events.go, check_messages.go; check_report.go text, JSON and metrics
 //
 // # Deliberately not done
 //

@@ -28,9 +28,13 @@ const (
 	envRealmKey    = "WAFT_REALM_KEY"
 	envToken       = "WAFT_TOKEN"
 	envServer      = "WAFT_SERVER" // of the client commands
+
+	// Of check.
+	envExpiredToken = "WAFT_EXPIRED_TOKEN" //nolint:gosec // G101: a variable's name
+	envOtherToken   = "WAFT_OTHER_TOKEN"   //nolint:gosec // G101: likewise
 )
 
-var envNames = []string{envConfig, envListen, envAdminListen, envData, envRealmKey, envToken, envServer}
+var envNames = []string{envConfig, envListen, envAdminListen, envData, envRealmKey, envToken, envServer, envExpiredToken, envOtherToken}
 
 // check refuses variables that look like waft's and are not: a misspelt WAFT_REALM_KEY must not pass for an absent
 // one. named are those that the configuration file refers to.

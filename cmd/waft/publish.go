@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,14 +66,9 @@ func (p *program) publish(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(c.Context, http.MethodPost, to.String(), bytes.NewReader(body))
+	request, err := publishRequest(c.Context, to.String(), token, body)
 	if err != nil {
 		return configErrorf("%v", err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Accept", "application/json")
-	if !token.isZero() {
-		request.Header.Set("Authorization", "Bearer "+token.reveal())
 	}
 	client := http.Client{Timeout: publishTimeout}
 	defer client.CloseIdleConnections()
@@ -82,7 +78,7 @@ func (p *program) publish(c *cli.Context) error {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the server answered %s: %s", response.Status, refusal(response.Body))
+		return fmt.Errorf("the server answered %s: %s", response.Status, refusalText(response.Body))
 	}
 	receipt, err := io.ReadAll(io.LimitReader(response.Body, maxReceipt))
 	if err != nil {
@@ -119,6 +115,18 @@ func (p *program) publishToken(c *cli.Context, life time.Duration) (secret, erro
 	return newSecret(token), nil
 }
 
+// publishRequest posts body. A zero token is none.
+func publishRequest(ctx context.Context, to string, token secret, body []byte) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json")
+	token.show(request)
+	return request, nil
+}
+
 // publishBody is the request of one item, with the data's text as it is.
 func publishBody(channel broker.Channel, id string, data json.RawMessage) ([]byte, error) {
 	type item struct {
@@ -133,8 +141,8 @@ func publishBody(channel broker.Channel, id string, data json.RawMessage) ([]byt
 	return b.Bytes(), err
 }
 
-// refusal is what a refused publish says: the sentence of its JSON, or the text.
-func refusal(body io.Reader) string {
+// refusalText is what a refused publish says: the sentence of its JSON, or the text.
+func refusalText(body io.Reader) string {
 	text := bodyText(body)
 	var said struct {
 		Message string `json:"message"`

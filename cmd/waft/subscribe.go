@@ -47,7 +47,7 @@ func (p *program) subscribe(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	to.Scheme = map[string]string{"http": "ws", "https": "wss"}[to.Scheme]
+	to.Scheme = webSocketScheme(to.Scheme)
 
 	printed := 0
 	client := &bayeuxClient{

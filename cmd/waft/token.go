@@ -78,25 +78,9 @@ func (p *program) tokenMint(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	keys, err := realm.keys(p.env, s.dir)
-	switch {
-	case err != nil:
-		return configErrorf("%v", err)
-	case len(keys) == 0:
-		return configErrorf("the realm %q has no key of its own to sign with; whoever keeps its JWK set mints its tokens", realm.ID)
-	}
-	key := keys[max(0, slices.IndexFunc(keys, auth.Key.Signs))]
-	if id := c.String("key"); id != "" {
-		var ids []string
-		for _, k := range keys {
-			ids = append(ids, k.ID)
-			if k.ID == id {
-				key = k
-			}
-		}
-		if key.ID != id {
-			return configErrorf("the realm %q has no key %q%s", realm.ID, id, didYouMean(id, ids))
-		}
+	key, err := realm.signingKey(c.String("key"), p.env, s.dir)
+	if err != nil {
+		return err
 	}
 	// It says which and when, so that it can be revoked.
 	claims := auth.Claims{Subject: c.String("subject"), Lifetime: c.Duration("lifetime"), ID: firstOf(c.String("id"), rand.Text()), Issued: true}
@@ -115,6 +99,27 @@ func (p *program) tokenMint(c *cli.Context) error {
 	}
 	_, err = fmt.Fprintln(p.stdout, token)
 	return err
+}
+
+// signingKey is the realm's key with the id, or with none the first that can sign. The error is a *configError.
+func (r *realmSettings) signingKey(id string, env environment, dir string) (auth.Key, error) {
+	keys, err := r.keys(env, dir)
+	switch {
+	case err != nil:
+		return auth.Key{}, configErrorf("%v", err)
+	case len(keys) == 0:
+		return auth.Key{}, configErrorf("the realm %q has no key of its own to sign with; whoever keeps its JWK set mints its tokens", r.ID)
+	case id == "":
+		return keys[max(0, slices.IndexFunc(keys, auth.Key.Signs))], nil
+	}
+	var ids []string
+	for _, k := range keys {
+		if k.ID == id {
+			return k, nil
+		}
+		ids = append(ids, k.ID)
+	}
+	return auth.Key{}, configErrorf("the realm %q has no key %q%s", r.ID, id, didYouMean(id, ids))
 }
 
 // askedRights reads the flags that narrow a token; nil if there are none.
