@@ -17,16 +17,6 @@ func (h *Handler) clientAddress(r *http.Request) netip.Addr {
 	return at.Addr().Unmap()
 }
 
-// network is what counts as one address: an IPv6 customer has a network of them. (RFC 6177) ok is false for no address at all.
-func network(a netip.Addr) (who netip.Prefix, ok bool) {
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	who, err := a.Prefix(bits)
-	return who, err == nil && who.IsValid()
-}
-
 // addresses knows what each address has open and what it did lately. Those that are at rest are not in the table, and it
 // is bounded: when strangers from everywhere fill it, some are forgotten, which lets those off who were held back and
 // holds back nobody.
@@ -38,7 +28,7 @@ type addresses struct {
 type address struct {
 	sessions, open int // now; open: requests, sockets and streams
 
-	badTokens, handshakes, messages broker.Tally
+	handshakes, messages broker.Tally
 }
 
 // maxAddresses is how many may be known that have nothing open.
@@ -47,14 +37,14 @@ const maxAddresses = 10_000
 func (x *address) pinned() bool { return x.sessions > 0 || x.open > 0 }
 
 func (x *address) atRest(now int64) bool {
-	return !x.pinned() && x.badTokens.Idle(now) && x.handshakes.Idle(now) && x.messages.Idle(now)
+	return !x.pinned() && x.handshakes.Idle(now) && x.messages.Idle(now)
 }
 
 // with calls f with what is known of a, under the table's lock. Without an address f is not called: nothing is known
 // of such clients.
 func (t *addresses) with(a netip.Addr, now int64, f func(*address)) {
-	who, ok := network(a)
-	if !ok {
+	who := broker.Network(a)
+	if !who.IsValid() {
 		return
 	}
 	t.mu.Lock()

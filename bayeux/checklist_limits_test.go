@@ -285,7 +285,7 @@ var limitRows = []row{
 			// Nor the good token of that address for long, even while others go on: being refused costs nothing.
 			for range 4 {
 				fails(t, s.sent("192.0.2.1", with("good", handshakeMessage)), "429")
-				time.Sleep(tokenPause / 4)
+				time.Sleep(broker.DamperPause / 4)
 			}
 			ok(t, s.sent("192.0.2.1", with("good", handshakeMessage)))
 			ok(t, s.sent("192.0.2.1", with("good", handshakeMessage)))
@@ -306,7 +306,7 @@ var limitRows = []row{
 				t.Fatal(err)
 			}
 			tooEarly(t, c.ask(handshakeMessage), "handshake", "Too many refused credentials")
-			time.Sleep(tokenPause)
+			time.Sleep(broker.DamperPause)
 			ok(t, c.ask(publish(c.handshake(), `"1"`, "/token/a", "1")))
 		})
 	}},

@@ -40,7 +40,7 @@ func faultOf(err error, arg string) fault {
 	if errors.Is(err, broker.ErrCredentialExpired) {
 		return fault{403, arg, "Credential expired"}
 	}
-	if errors.Is(err, errUnlooked) {
+	if errors.Is(err, broker.ErrDamped) {
 		return fault{429, arg, "Too many refused credentials"}
 	}
 	switch broker.KindOf(err) {

@@ -109,6 +109,7 @@ type Handler struct {
 	advice   adviceTexts
 	allowed  string  // the header fields that pages may send
 	script   *script // nil: none
+	damper   *broker.Damper
 	upgrader websocket.Upgrader
 	life     context.Context // of what outlives a request: sockets
 	endLife  context.CancelFunc
@@ -185,6 +186,9 @@ func New(o Options) (*Handler, error) {
 		sockets:  map[*socket]struct{}{},
 		streams:  map[*stream]struct{}{},
 		held:     map[*heldPoll]struct{}{}, handbacks: map[*http.Server]*handback{},
+	}
+	if h.damper, err = broker.NewDamper(0, 0); err != nil {
+		return nil, err
 	}
 	if err := h.SetLimits(o.Limits); err != nil {
 		return nil, err

@@ -27,13 +27,10 @@ type Limits struct {
 // burst is how many seconds' worth may come at once.
 const burst = 5
 
-// tokenPause is the time between two looks at tokens of an address that has sent too many bad ones.
-const tokenPause = 5 * time.Second
-
 // limits is Limits made ready.
 type limits struct {
-	sessions, connections                   int
-	handshakes, messages, session, badToken broker.Rate
+	sessions, connections         int
+	handshakes, messages, session broker.Rate
 }
 
 // SetLimits replaces Options.Limits. What is there already stays.
@@ -46,9 +43,8 @@ func (h *Handler) SetLimits(l Limits) error {
 		handshakes: broker.PerSecond(l.AddressHandshakes, burst),
 		messages:   broker.PerSecond(l.AddressMessages, burst),
 		session:    broker.PerSecond(cmp.Or(l.SessionMessages, 1000), burst),
-		badToken:   broker.NewRate(tokenPause, cmp.Or(l.BadTokens, 20)),
 	})
-	return nil
+	return h.damper.SetLimit(l.BadTokens)
 }
 
 // arrive lets a request in before anything of it is read, or answers it. Whoever is let in leaves with depart.

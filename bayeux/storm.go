@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"waft/broker"
 )
 
 // storm slows down clients that cannot keep a session. A client told 401 handshakes at once, which is right after a
@@ -30,7 +32,7 @@ const (
 
 // raise counts one refusal for address and gives the least interval its client should be told: 0 as long as it is calm.
 func (t *storm) raise(address netip.Addr, now int64) time.Duration {
-	who, _ := network(address) // those without one are in it together
+	who := broker.Network(address) // those without one are in it together
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.scores == nil {

@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// retryAfter is how many seconds those should wait for whom there is no room now: until the next look at a token of an address that
+// has sent too many bad ones, and everything else has passed by then or takes longer than anybody can tell.
+const retryAfter = "5"
+
 // answer is what a request gets: its message alone as a line of text, or all of it as JSON.
 type answer struct {
 	Message  string    `json:"message"`
@@ -30,6 +34,10 @@ func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	case http.StatusMethodNotAllowed:
 		if h.Get("Allow") == "" {
 			h.Set("Allow", http.MethodPost)
+		}
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable: // RFC 6585 §4, RFC 9110 §15.6.4
+		if h.Get("Retry-After") == "" {
+			h.Set("Retry-After", retryAfter)
 		}
 	case http.StatusUnsupportedMediaType:
 		h.Set("Accept-Encoding", "identity") // RFC 9110 §15.5.16

@@ -17,7 +17,7 @@ import (
 
 // cache says in the answer's head how a page may be cached.
 func (h *Reader) cache(c *call, p page) {
-	age := int64(h.opts.PageAge.Seconds())
+	age := int64(h.limits.Load().PageAge.Seconds())
 	rule := "no-cache"
 	if p.closed && age > 0 {
 		rule = "max-age=" + strconv.FormatInt(age, 10)

@@ -28,7 +28,7 @@ func (h *Reader) listChannels(c *call) error {
 		}
 		after = string(name)
 	}
-	limit := c.args.most(h.opts.MaxPage)
+	limit := c.args.most(h.limits.Load().MaxPage)
 	found, more, err := h.opts.Broker.ListChannels(c.Context(), c.who, c.args.prefix, broker.Channel(after), limit)
 	if err != nil {
 		return err

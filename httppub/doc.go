@@ -17,7 +17,7 @@
 //
 //	bytes ─▶ path ─▶ realm ─▶ credentials ─▶ body ─▶ items ─▶ Broker.PublishAll ─▶ answer
 //	         400     404      401            400     400      401 403 413 503      200
-//	         404                             413
+//	         404              429            413
 //	         405                             415
 //
 // The realm is looked up before the credential is: its keys are what a token is held against. A 404 therefore tells
@@ -27,7 +27,7 @@
 // # What flows out
 //
 //	path ─▶ resource ─▶ method ─▶ credentials ─▶ query ─▶ Broker.History, ListChannels, … ─▶ page ─▶ ETag, 304 or 200
-//	        404 400     405       401            400      401 403 404 410 429
+//	        404 400     405       401 429        400      401 403 404 410 429
 //
 // A Reader is one realm's. A request that waits (poll.go) holds a session which only wakes it: what it answers is read from the history,
 // as any other page.
@@ -79,7 +79,7 @@
 //	reader.go       options of the other handler, and the request's way through
 //	resource.go     addresses; query.go what stands behind the question mark
 //	messages.go     a page of a history; json.go a message in it; cache.go what caches are told
-//	poll.go         requests that wait; held.go how many may
+//	poll.go         requests that wait; held.go how many may; limits.go the limits that can be changed
 //	channels.go, sessions.go, usage.go    what their names say
 //	origins.go      whose pages' scripts may read
 //	shared.go       what the doors below this package need of it

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"waft/broker"
 )
@@ -16,6 +17,9 @@ type Options struct {
 	MaxBody  int64 // bytes of a request's body; 0 means 1,000,000
 	MaxItems int   // items of one request; 0 means no limit but the body's
 
+	// ClientAddress is whose request it is, where that is not the other end of the connection. nil: it is.
+	ClientAddress func(*http.Request) netip.Addr
+
 	// Logger is told of requests that were refused (debug) or failed (error). No credential is ever logged.
 	// nil means slog.Default().
 	Logger *slog.Logger
@@ -27,6 +31,9 @@ type Realm struct {
 
 	// Authenticator turns a bearer token into a principal. nil: the realm knows no tokens, and every one is refused.
 	Authenticator broker.Authenticator
+
+	// Damper bounds how many bad tokens of an address are looked at. nil: all are.
+	Damper *broker.Damper
 
 	// Stanza prepares the XMPP message that an item of a channel carries (format xmpp-stanza), and says whether it may: then
 	// send is called once the item has been published. nil: the realm sends none, and refuses such items.
@@ -80,7 +87,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) (answer, error) 
 	if !ok {
 		return answer{}, broker.Errorf(broker.NotFound, "there is no realm %s", broker.Quote(to.realm))
 	}
-	who, err := authenticate(r, realm.Authenticator)
+	who, err := authenticate(r, realm.Damper.From(clientAddress(r, h.opts.ClientAddress), realm.Authenticator))
 	if err != nil {
 		return answer{}, err
 	}

@@ -1,7 +1,6 @@
 package httppub
 
 import (
-	"net/http"
 	"net/netip"
 	"sync"
 
@@ -52,22 +51,4 @@ func (x *held) count() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.all
-}
-
-// address is whose request it is. An IPv6 customer has a network of addresses, which counts as one. (RFC 6177) The zero
-// Prefix is nobody's: there is no network, in a test or on a pipe.
-func (h *Reader) address(r *http.Request) netip.Prefix {
-	var a netip.Addr
-	if h.opts.ClientAddress != nil {
-		a = h.opts.ClientAddress(r)
-	} else {
-		at, _ := netip.ParseAddrPort(r.RemoteAddr)
-		a = at.Addr().Unmap()
-	}
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	who, _ := a.Prefix(bits)
-	return who
 }

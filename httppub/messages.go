@@ -37,7 +37,7 @@ func (h *Reader) readMessages(c *call) error {
 
 // page reads what was asked for. Errors: the Authorizer's, HistoryLost, the engine's.
 func (h *Reader) page(ctx context.Context, c *call) (p page, err error) {
-	limit := c.args.most(h.opts.MaxPage)
+	limit := c.args.most(h.limits.Load().MaxPage)
 	r := broker.Range{After: c.args.since, Before: c.args.before, Limit: limit, Newest: c.args.newestFirst}
 	if c.args.sinceStart {
 		if r.After, err = h.first(ctx, c); err != nil {
@@ -79,7 +79,7 @@ func (h *Reader) first(ctx context.Context, c *call) (broker.Position, error) {
 func (h *Reader) fit(messages []*broker.Message) int {
 	bytes := 0
 	for i, m := range messages {
-		if bytes += m.Size(); bytes > h.opts.MaxPageBytes && i > 0 {
+		if bytes += m.Size(); bytes > h.limits.Load().MaxPageBytes && i > 0 {
 			return i
 		}
 	}

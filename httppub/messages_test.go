@@ -114,7 +114,7 @@ func TestMessages_pages_follow_one_another_in_both_orders(t *testing.T) {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
-	small := openLibrary(t, func(o *ReaderOptions) { o.MaxPageBytes = 2 * 300 })
+	small := openLibrary(t, func(o *ReaderOptions) { o.Limits.MaxPageBytes = 2 * 300 })
 	small.fill(t, "/news", 5)
 	for query, want := range map[string]string{"": "1 2|3 4|5", "?order=desc": "5 4|3 2|1"} {
 		if got := small.walk(t, news+query); got != want {
@@ -124,7 +124,7 @@ func TestMessages_pages_follow_one_another_in_both_orders(t *testing.T) {
 }
 
 func TestMessages_one_that_is_larger_than_a_page_comes_alone(t *testing.T) {
-	l := openLibrary(t, func(o *ReaderOptions) { o.MaxPageBytes = 10 })
+	l := openLibrary(t, func(o *ReaderOptions) { o.Limits.MaxPageBytes = 10 })
 	l.fill(t, "/news", 2)
 	if got := l.walk(t, news); got != "1|2" {
 		t.Errorf("got %s", got)
@@ -213,7 +213,7 @@ func TestMessages_caches(t *testing.T) {
 	if w := l.get(news, token("read")); w.Header().Get("Cache-Control") != "public, no-cache" {
 		t.Errorf("what takes none, with one: %v", w.Header())
 	}
-	off := openLibrary(t, func(o *ReaderOptions) { o.PageAge = -1 })
+	off := openLibrary(t, func(o *ReaderOptions) { o.Limits.PageAge = -1 })
 	at = off.fill(t, "/news", 5)
 	if w := off.get(news + "?limit=2&since=" + at[1].String()); w.Header().Get("Cache-Control") != "public, no-cache" {
 		t.Errorf("with a negative age: %v", w.Header())

@@ -21,8 +21,9 @@ func (h *Reader) poll(c *call) error {
 		return err
 	}
 	if len(p.messages) == 0 {
-		from := h.address(c.Request)
-		if err := h.held.enter(from, h.opts.MaxHeld, h.opts.AddressHeld); err != nil {
+		from := broker.Network(clientAddress(c.Request, h.opts.ClientAddress))
+		l := h.limits.Load()
+		if err := h.held.enter(from, l.MaxHeld, l.AddressHeld); err != nil {
 			return err
 		}
 		defer h.held.leave(from)
@@ -53,7 +54,7 @@ func (h *Reader) pollable(c *call) error {
 
 // hold waits for the first page that is not empty, and gives an empty one when the time is over.
 func (h *Reader) hold(c *call) (page, error) {
-	ctx, cancel := context.WithTimeout(c.Context(), min(c.args.wait, h.opts.MaxWait))
+	ctx, cancel := context.WithTimeout(c.Context(), min(c.args.wait, h.limits.Load().MaxWait))
 	defer cancel()
 	defer context.AfterFunc(h.closing, cancel)()
 	s, err := h.opts.Broker.Open(broker.SessionOptions{

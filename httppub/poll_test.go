@@ -191,12 +191,12 @@ func TestPoll_limits(t *testing.T) {
 		if len(l.held.byAddress) != 0 {
 			t.Errorf("remembered are %v", l.held.byAddress)
 		}
-	}, func(o *ReaderOptions) { o.MaxHeld, o.AddressHeld = 5, 2 })
+	}, func(o *ReaderOptions) { o.Limits.MaxHeld, o.Limits.AddressHeld = 5, 2 })
 	inBubble(t, func(t *testing.T, l *library) {
 		l.ask(news+"?wait=30", from("192.0.2.1"))
 		expectAnswer(t, l.get(news+"?wait=30", from("192.0.2.2")), 429, "your address")
 	}, func(o *ReaderOptions) {
-		o.AddressHeld = 1
+		o.Limits.AddressHeld = 1
 		o.ClientAddress = func(*http.Request) netip.Addr { return netip.MustParseAddr("198.51.100.1") }
 	})
 }
@@ -269,7 +269,7 @@ func TestPoll_ends_with_its_client_its_credential_and_its_session(t *testing.T) 
 			t.Errorf("the head is %v", w.Header())
 		}
 		wantHeld(t, l, 0)
-	}, func(o *ReaderOptions) { o.MaxWait = 5 * time.Minute })
+	}, func(o *ReaderOptions) { o.Limits.MaxWait = 5 * time.Minute })
 }
 
 func TestPoll_a_position_lost_between_two_requests_is_told(t *testing.T) {

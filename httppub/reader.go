@@ -1,11 +1,11 @@
 package httppub
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"waft/broker"
@@ -18,12 +18,10 @@ type ReaderOptions struct {
 
 	Origins []string // web pages of other origins that may read: "https://app.example"; "*": all
 
-	MaxPage      int           // most entries of an answer; 0 means 1,000. Who names no limit gets 100
-	MaxPageBytes int           // of an answer's messages, but for the last; 0 means 1 MiB
-	PageAge      time.Duration // how long caches may keep a page that nothing is added to; 0 means 1 minute, negative: not at all
-	MaxWait      time.Duration // how long a request is held, however long it wants to wait; 0 means 55 seconds
-	MaxHeld      int           // requests held at a time; 0 means 10,000
-	AddressHeld  int           // of them from one address; 0 means no limit
+	Limits ReaderLimits // SetLimits can change them
+
+	// Damper bounds how many bad tokens of an address are looked at. nil: all are.
+	Damper *broker.Damper
 
 	// ClientAddress is whose request it is, where that is not the other end of the connection. nil: it is.
 	ClientAddress func(*http.Request) netip.Addr
@@ -41,6 +39,7 @@ type Reader struct {
 	close   context.CancelFunc
 	within  time.Duration // in which a client has to take an answer
 
+	limits   atomic.Pointer[ReaderLimits]
 	held     held
 	counters counters
 }
@@ -50,18 +49,13 @@ func NewReader(o ReaderOptions) (*Reader, error) {
 	if o.Broker == nil {
 		return nil, broker.Errorf(broker.Invalid, "an HTTP reader needs a broker")
 	}
-	if o.MaxPage < 0 || o.MaxPageBytes < 0 || o.MaxWait < 0 || o.MaxHeld < 0 || o.AddressHeld < 0 {
-		return nil, broker.Errorf(broker.Invalid, "the limits of an HTTP reader must not be negative")
-	}
-	o.MaxPage = cmp.Or(o.MaxPage, 1_000)
-	o.MaxPageBytes = cmp.Or(o.MaxPageBytes, 1<<20)
-	o.PageAge = cmp.Or(o.PageAge, time.Minute)
-	o.MaxWait = cmp.Or(o.MaxWait, 55*time.Second)
-	o.MaxHeld = cmp.Or(o.MaxHeld, 10_000)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	h := &Reader{opts: o, within: time.Minute}
+	if err := h.SetLimits(o.Limits); err != nil {
+		return nil, err
+	}
 	var err error
 	if h.origins, err = parseOrigins(o.Origins); err != nil {
 		return nil, err
@@ -100,8 +94,6 @@ func (h *Reader) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch a.status {
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", c.to.kind.methods())
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "5")
 	}
 	h.counters.refuse(err)
 	h.log(r, a, err)
@@ -122,7 +114,7 @@ func (h *Reader) serve(c *call) (err error) {
 	case c.ContentLength != 0:
 		return refuseBody(c)
 	}
-	if c.who, err = authenticate(c.Request, h.opts.Authenticator); err != nil {
+	if c.who, err = authenticate(c.Request, h.opts.Damper.From(clientAddress(c.Request, h.opts.ClientAddress), h.opts.Authenticator)); err != nil {
 		return err
 	}
 	if c.args, err = parseQuery(c.URL.RawQuery, c.to.kind.parameters()); err != nil {

@@ -132,7 +132,7 @@ func TestReader_takes_no_body_and_does_not_wait_for_one(t *testing.T) {
 }
 
 func TestReader_does_not_wait_for_a_client_that_takes_nothing(t *testing.T) {
-	l := openLibrary(t, func(o *ReaderOptions) { o.MaxPageBytes = 1 << 30 })
+	l := openLibrary(t, func(o *ReaderOptions) { o.Limits.MaxPageBytes = 1 << 30 })
 	l.within = 50 * time.Millisecond
 	for i := range 10 {
 		l.publish(t, "/news", fmt.Sprint(i), `"`+strings.Repeat("x", 900_000)+`"`)
@@ -319,11 +319,11 @@ func TestNewReader_refuses_bad_options(t *testing.T) {
 	b := openLibrary(t).broker
 	for _, o := range []ReaderOptions{
 		{},
-		{Broker: b, MaxPage: -1},
-		{Broker: b, MaxPageBytes: -1},
-		{Broker: b, MaxWait: -1},
-		{Broker: b, MaxHeld: -1},
-		{Broker: b, AddressHeld: -1},
+		{Broker: b, Limits: ReaderLimits{MaxPage: -1}},
+		{Broker: b, Limits: ReaderLimits{MaxPageBytes: -1}},
+		{Broker: b, Limits: ReaderLimits{MaxWait: -1}},
+		{Broker: b, Limits: ReaderLimits{MaxHeld: -1}},
+		{Broker: b, Limits: ReaderLimits{AddressHeld: -1}},
 		{Broker: b, Origins: []string{"app.example"}},
 		{Broker: b, Origins: []string{"https://app.example/x"}},
 	} {

@@ -15,7 +15,7 @@ type sessionEntry struct {
 
 // listSessions answers a page of the living sessions, in the order they were opened.
 func (h *Reader) listSessions(c *call) error {
-	limit := c.args.most(h.opts.MaxPage)
+	limit := c.args.most(h.limits.Load().MaxPage)
 	found, more, err := h.opts.Broker.ListSessions(c.Context(), c.who, c.args.after, limit)
 	if err != nil {
 		return err

@@ -66,10 +66,10 @@ func withoutAddress(err error) error {
 
 // unlessOver is err, but nil if ctx has ended: then it only says so.
 func unlessOver(ctx context.Context, err error) error {
-	if over := ctx.Err() != nil; over {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // colons writes a channel's name as one part of an address.

@@ -21,7 +21,7 @@ import (
 
 // A realm in which nothing may be done with the channel without a token.
 const checkRealm = "[[realm]]\nid = 'default'\n[[realm.key]]\nsecret = '" + goodKey + "'\n" +
-	"[realm.bayeux]\nbad_tokens_per_address = 100000\n" +
+	"[realm.bayeux]\nbad_tokens_per_address = 100000\n[realm.http]\nbad_tokens_per_address = 100000\n" +
 	"[[realm.rule]]\nmatch = '/**'\nsubscribe = 'token'\nread = 'token'\nhistory = { size = 10 }\n"
 
 var checkKey = map[string]string{envRealmKey: goodKey}

@@ -48,6 +48,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		collectBroker(to, r.id, r.broker.Stats())
 		collectAuth(to, r.id, r.access.verifier.Load().Stats())
 		collectReader(to, r.id, r.reader.Stats())
+		collectDamper(to, r.id, r.damper.Stats())
 		collectPresence(to, r.id, r.presence.Stats())
 		collectBayeux(to, r.id, r.bayeux.Stats())
 		collectEvents(to, r.id, r.events.Stats())

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"waft/broker"
 	"waft/httppub"
 )
 
@@ -14,7 +15,17 @@ var (
 	httpEmpty     = counter("waft_http_polls_empty_total", "Of them those that ended with nothing new.", "realm")
 	httpRefused   = counter("waft_http_refused_total", "Requests for channels, messages, sessions and usage that were refused, by kind of error.", "realm", "kind")
 	httpHeld      = gauge("waft_http_held", "Requests held now.", "realm")
+
+	httpBadTokens = counter("waft_http_bad_tokens_total", "Tokens found bad of those that came with a request to publish, to read or for events.", "realm")
+	httpUnread    = counter("waft_http_tokens_damped_total", "Such tokens refused unread, for their address had sent too many bad ones.", "realm")
+	httpDamped    = gauge("waft_http_bad_token_addresses", "Addresses that have sent bad tokens lately.", "realm")
 )
+
+func collectDamper(to chan<- prometheus.Metric, realm string, s broker.DamperStats) {
+	send(to, httpBadTokens, s.Bad, realm)
+	send(to, httpUnread, s.Unread, realm)
+	send(to, httpDamped, s.Addresses, realm)
+}
 
 func collectReader(to chan<- prometheus.Metric, realm string, s httppub.ReaderStats) {
 	send(to, httpPages, s.Pages, realm)

@@ -24,6 +24,7 @@ type realm struct {
 	broker   *broker.Broker
 	presence *presence.Tracker // nil: none
 	bayeux   *bayeux.Handler
+	damper   *broker.Damper // of bad tokens over HTTP
 	reader   *httppub.Reader
 	events   *sse.Handler
 	links    []*xmppLink
@@ -93,11 +94,14 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if t.bayeux, err = bayeux.New(door); err != nil {
 		return err
 	}
-	if t.reader, err = r.HTTP.reader(t.broker, &t.access, s.proxies, logger); err != nil {
+	if t.damper, err = r.HTTP.damper(); err != nil {
+		return err
+	}
+	if t.reader, err = r.HTTP.reader(t.broker, &t.access, t.damper, s.proxies, logger); err != nil {
 		return err
 	}
 	events := r.Events.options(t.broker, &t.access, s.outbox, logger)
-	events.Origins, events.ClientAddress = r.HTTP.Origins, s.proxies.client
+	events.Origins, events.ClientAddress, events.Damper = r.HTTP.Origins, s.proxies.client, t.damper
 	if s.disk == nil {
 		events.Generation = rand.Uint32() //nolint:gosec // G404: it tells this process from the last, whose histories are gone
 	}
@@ -152,7 +156,7 @@ func newXMPPLink(x *xmppSettings, t *realm, reload func(context.Context) error, 
 
 // publisher is what the publish API needs of the realm.
 func (t *realm) publisher() httppub.Realm {
-	r := httppub.Realm{Broker: t.broker, Authenticator: &t.access}
+	r := httppub.Realm{Broker: t.broker, Authenticator: &t.access, Damper: t.damper}
 	if len(t.links) > 0 {
 		r.Stanza = t.stanza
 	}

@@ -93,7 +93,8 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 	for i, c := range changes {
 		r, set := s.realms[i], &next.Realms[i]
 		// validate has refused what these could refuse.
-		if err := errors.Join(r.broker.SetLimits(set.Limits.broker()), r.bayeux.SetLimits(set.Bayeux.limits()), r.events.SetLimits(set.Events.limits())); err != nil {
+		if err := errors.Join(r.broker.SetLimits(set.Limits.broker()), r.bayeux.SetLimits(set.Bayeux.limits()), r.events.SetLimits(set.Events.limits()),
+			r.reader.SetLimits(set.HTTP.limits()), r.damper.SetLimit(set.HTTP.BadTokens)); err != nil {
 			return fmt.Errorf("realm %s: %w", r.id, err)
 		}
 		old := r.access.verifier.Load()
@@ -152,6 +153,7 @@ func fixed(s *settings) settings {
 		b := &r.Bayeux
 		b.AddressSessions, b.AddressConnections, b.AddressHandshakes, b.AddressMessages, b.SessionMessages, b.BadTokens = 0, 0, 0, 0, 0, 0
 		r.Events.MaxStreams, r.Events.AddressStreams = 0, 0
+		r.HTTP = realmHTTPSettings{Origins: r.HTTP.Origins}
 	}
 	return c
 }

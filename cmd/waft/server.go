@@ -104,7 +104,7 @@ func (s *server) newHTTP(settings *settings) error {
 			}
 			return r.publisher(), true
 		},
-		MaxBody: settings.Publish.MaxBody, MaxItems: settings.Publish.MaxItems, Logger: s.logger,
+		MaxBody: settings.Publish.MaxBody, MaxItems: settings.Publish.MaxItems, ClientAddress: s.proxies.client, Logger: s.logger,
 	})
 	if err != nil {
 		return err

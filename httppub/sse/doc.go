@@ -7,7 +7,7 @@
 //
 //	address ─▶ channels, id, token ─▶ Session.SubscribeAll ─▶ head ─▶ reset? ready ─▶ what was missed ─▶ outbox ─▶ live
 //	400 405    400 401 403            403 429 503              200                     catchUp, if it is much
-//	414
+//	414                        429
 //
 // Everything that can be refused is, before the response begins: an EventSource gives up for good at a status that is not 200,
 // and comes back after anything else.

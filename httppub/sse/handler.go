@@ -25,6 +25,9 @@ type Options struct {
 	// Authenticator turns a bearer token into a principal. nil: the realm knows no tokens, and every one is refused.
 	Authenticator broker.Authenticator
 
+	// Damper bounds how many bad tokens of an address are looked at. nil: all are.
+	Damper *broker.Damper
+
 	// Outbox writes. nil: one of the handler's own.
 	Outbox *outbox.Outbox
 
@@ -192,7 +195,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		sentence(w, http.StatusRequestURITooLong, err)
 		return
 	}
-	if kind := broker.KindOf(err); kind == broker.RateLimited || kind == broker.Unavailable || kind == broker.Closed {
+	// A damped address has its own time, which is not a matter of chance: httppub.Refuse knows it.
+	if kind := broker.KindOf(err); kind == broker.RateLimited && !errors.Is(err, broker.ErrDamped) || kind == broker.Unavailable || kind == broker.Closed {
 		w.Header().Set("Retry-After", strconv.Itoa(1+rand.N(5))) //nolint:gosec // G404: it spreads clients and protects nothing
 	}
 	if one, ok := errors.AsType[*broker.BatchError](err); ok { // its number is of no use to somebody who named channels

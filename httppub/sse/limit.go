@@ -23,7 +23,7 @@ func (h *Handler) SetLimits(l Limits) error {
 
 // enter counts a stream that is about to begin; leave undoes it.
 func (h *Handler) enter(from netip.Addr) error {
-	l, who := h.limits.Load(), network(from)
+	l, who := h.limits.Load(), broker.Network(from)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -42,7 +42,7 @@ func (h *Handler) enter(from netip.Addr) error {
 }
 
 func (h *Handler) leave(from netip.Addr) {
-	who := network(from)
+	who := broker.Network(from)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.entered--
@@ -55,16 +55,6 @@ func (h *Handler) leave(from netip.Addr) {
 		close(h.idle)
 		h.idle = nil
 	}
-}
-
-// network is what counts as one address. (RFC 6177) It is not valid for no address at all.
-func network(a netip.Addr) netip.Prefix {
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // fails for none
-	return p
 }
 
 var (

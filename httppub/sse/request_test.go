@@ -153,6 +153,42 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+func TestCredentials_bad_ones_of_an_address_are_refused_unread(t *testing.T) {
+	damper, err := broker.NewDamper(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, Options{Damper: damper, Authenticator: shortLived{}}, broker.Options{})
+	for _, c := range []struct {
+		query, field string
+		status       int
+	}{
+		{"", "Authorization: Bearer bad", 401},
+		{"&access_token=bad", "X-None: 1", 401},
+		{"&access_token=good", "X-None: 1", 429},
+		{"", "Authorization: Bearer good", 429},
+		{"", "X-None: 1", 200},
+	} {
+		got := s.get(query("/a")+c.query, c.field)
+		if got.status != c.status || (got.header.Get("Retry-After") == "5") != (c.status == 429) {
+			t.Errorf("%s %s: %d, Retry-After %q", c.query, c.field, got.status, got.header.Get("Retry-After"))
+		}
+	}
+	if refused := s.handler.Stats().Refused; refused[RefusedDamped] != 2 || refused[RefusedCredential] != 2 || refused[RefusedLimit] != 0 {
+		t.Errorf("%v", refused)
+	}
+}
+
+// shortLived knows one token, "good".
+type shortLived struct{}
+
+func (shortLived) Authenticate(_ context.Context, token string) (broker.Principal, error) {
+	if token != "good" {
+		return broker.Principal{}, broker.Errorf(broker.Unauthenticated, "bad")
+	}
+	return broker.Principal{Issuer: "x", Expires: time.Now().Add(time.Minute)}, nil
+}
+
 func TestLimits_of_streams(t *testing.T) {
 	from := "192.0.2.1"
 	s := newServer(t, Options{

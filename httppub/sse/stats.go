@@ -20,12 +20,14 @@ const (
 	RefusedAddress                   // too many streams of the address
 	RefusedDraining                  // the server stops
 	RefusedOther                     // the broker failed
+	RefusedDamped                    // a token of an address that had sent too many bad ones, unread
 	refusals
 )
 
 var refusalNames = [refusals]string{
 	RefusedOrigin: "origin", RefusedMalformed: "malformed", RefusedCredential: "credential", RefusedExpired: "credential_expired",
 	RefusedForbidden: "forbidden", RefusedLimit: "limit", RefusedAddress: "address_limit", RefusedDraining: "draining", RefusedOther: "failed",
+	RefusedDamped: "credential_damped",
 }
 
 // String is the reason's metric label.
@@ -42,6 +44,8 @@ func refusalOf(err error) Refusal {
 		return RefusedOrigin
 	case errors.Is(err, broker.ErrCredentialExpired):
 		return RefusedExpired
+	case errors.Is(err, broker.ErrDamped):
+		return RefusedDamped
 	}
 	switch broker.KindOf(err) {
 	case broker.Invalid, broker.TooLarge, broker.NotFound, broker.Conflict, broker.HistoryLost:
