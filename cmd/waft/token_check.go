@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 
 	"waft/auth"
 	"waft/broker"
+	"waft/broker/presence"
 )
 
 func (p *program) explainCommand(realm cli.Flag) *cli.Command {
@@ -36,7 +38,7 @@ func (p *program) tokenCheck(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	rules, who, err := p.holder(c)
+	judge, who, err := p.holder(c)
 	if err != nil {
 		return err
 	}
@@ -46,7 +48,7 @@ func (p *program) tokenCheck(c *cli.Context) error {
 	}
 	for _, act := range allActions[:3] {
 		fmt.Fprintf(p.stdout, "\n%s %s:\n", act, about)
-		p.explain(rules, who, act, about, "  ")
+		p.explain(c.Context, judge, who, act, about, "  ")
 	}
 	return nil
 }
@@ -65,22 +67,59 @@ func (p *program) tokenExplain(c *cli.Context) error {
 			return configErrorf("--action: %q is none of publish, subscribe, read and manage", c.String("action"))
 		}
 	}
-	rules, who, err := p.holder(c)
+	judge, who, err := p.holder(c)
 	if err != nil {
 		return err
 	}
-	p.explain(rules, who, act, about, "")
-	if err := rules.Authorize(c.Context, who, act, about); err != nil {
+	p.explain(c.Context, judge, who, act, about, "")
+	if err := judge.Authorize(c.Context, who, act, about); err != nil {
 		return fmt.Errorf("refused: %w", err)
 	}
 	return nil
 }
 
 // explain prints what was considered, and the verdict.
-func (p *program) explain(rules *auth.Rules, who broker.Principal, act broker.Action, about broker.Pattern, indent string) {
-	for _, line := range append(auth.ExplainGrants(who, act, about), rules.Explain(who, act, about)...) {
+func (p *program) explain(ctx context.Context, j *judge, who broker.Principal, act broker.Action, about broker.Pattern, indent string) {
+	for _, line := range append(auth.ExplainGrants(who, act, about), j.explain(ctx, who, act, about)...) {
 		fmt.Fprintf(p.stdout, "%s%s\n", indent, line)
 	}
+}
+
+// judge decides as a running realm does: by its rules, and over them by whose the presence channels are.
+type judge struct {
+	broker.Authorizer
+	rules    *auth.Rules
+	presence *presence.Tracker // nil: none
+}
+
+func (r *realmSettings) judge() (*judge, error) {
+	rules, err := r.rules()
+	if err != nil {
+		return nil, err
+	}
+	tracker, err := r.Presence.tracker()
+	j := &judge{rules, rules, tracker}
+	if tracker != nil {
+		j.Authorizer = tracker.Authorizer(rules)
+	}
+	return j, err
+}
+
+// explain tells why Authorize decides as it does.
+func (j *judge) explain(ctx context.Context, who broker.Principal, act broker.Action, about broker.Pattern) []string {
+	c, ok := about.Channel()
+	if !ok || j.presence == nil {
+		return j.rules.Explain(who, act, about)
+	}
+	of, ok := j.presence.PresenceOf(c)
+	if !ok {
+		return j.rules.Explain(who, act, about)
+	}
+	lines := []string{fmt.Sprintf("%s tells who is present on %s (realm.presence)", c, of)}
+	if err := j.Authorize(ctx, who, act, about); err != nil && act == broker.ActPublish { // whatever the rules say
+		return append(lines, "refused: "+err.Error())
+	}
+	return append(lines, j.rules.Explain(who, act, about)...)
 }
 
 func aboutChannel(c *cli.Context) (broker.Pattern, error) {
@@ -95,14 +134,14 @@ func aboutChannel(c *cli.Context) (broker.Pattern, error) {
 	return about, nil
 }
 
-// holder says who holds the token that was given, in a realm that has these rules.
-func (p *program) holder(c *cli.Context) (*auth.Rules, broker.Principal, error) {
+// holder says who holds the token that was given, in a realm that judges so.
+func (p *program) holder(c *cli.Context) (*judge, broker.Principal, error) {
 	var nobody broker.Principal
 	s, realm, err := p.tokenRealm(c)
 	if err != nil {
 		return nil, nobody, err
 	}
-	rules, err := realm.rules()
+	judge, err := realm.judge()
 	if err != nil {
 		return nil, nobody, configErrorf("%v", err)
 	}
@@ -110,7 +149,7 @@ func (p *program) holder(c *cli.Context) (*auth.Rules, broker.Principal, error) 
 		if c.Args().Present() {
 			return nil, nobody, configErrorf("--anonymous goes without a token")
 		}
-		return rules, nobody, nil
+		return judge, nobody, nil
 	}
 	token, err := p.tokenToCheck(c)
 	if err != nil {
@@ -126,7 +165,7 @@ func (p *program) holder(c *cli.Context) (*auth.Rules, broker.Principal, error) 
 	if broker.KindOf(err) == broker.Unauthenticated && err != nil {
 		return nil, nobody, fmt.Errorf("the token is refused: %w", err)
 	}
-	return rules, who, err
+	return judge, who, err
 }
 
 // tokenToCheck finds the token. On stdin it stays out of the list of processes and the shell's history.

@@ -40,6 +40,36 @@ func TestTokenExplain_prints_what_was_considered_and_its_exit_code_is_the_verdic
 	}
 }
 
+// A presence channel is published to by the server alone, whatever the rules and the token say; who may hear it is up to them.
+func TestTokenExplain_knows_presence_channels(t *testing.T) {
+	path := writeConfig(t, "[[realm]]\nid = 'default'\n[[realm.key]]\nsecret = '"+goodKey+"'\n[realm.presence]\nmatch = ['/chat/*']\n"+
+		"[[realm.rule]]\nmatch = '/chat/**'\npublish = 'anyone'\nsubscribe = 'token'\n")
+	_, token, _ := run(t, nil, "token", "mint", "--config", path)
+	token = strings.TrimSpace(token)
+	const tells = "/chat/1/presence tells who is present on /chat/1 (realm.presence)\n"
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"--channel /chat/1/presence --action publish " + token, exitFailed, tells + "refused: /chat/1/presence tells who is present, and is published to by the server alone\n"},
+		{"--channel /chat/1/presence --action publish --anonymous", exitFailed, tells + "refused: "},
+		{"--channel /chat/1/presence --action subscribe " + token, exitOK, tells + "rule 1 (/chat/**): token may subscribe to /chat/1/presence: yes"},
+		{"--channel /chat/1/presence --action subscribe --anonymous", exitFailed, tells + "rule 1 (/chat/**): token may subscribe to /chat/1/presence: no"},
+		{"--channel /chat/1/2/presence --action publish --anonymous", exitOK, "credential, so no grants\nrule 1 (/chat/**): anyone may publish"}, // not matched: a channel like any other
+		{"--channel /chat/** --action subscribe " + token, exitOK, "rule 1 (/chat/**): token may subscribe to /chat/**: yes"},
+	} {
+		code, stdout, stderr := run(t, nil, append([]string{"token", "explain", "--config", path}, strings.Fields(c.args)...)...)
+		if code != c.code || !strings.Contains(stdout, c.want) {
+			t.Errorf("%s: exit code %d\n%s%s", strings.ReplaceAll(c.args, token, "TOKEN"), code, stdout, stderr)
+		}
+	}
+	_, stdout, stderr := run(t, nil, "token", "check", "--config", path, "--channel", "/chat/1/presence", token)
+	if !strings.Contains(stdout, "  "+tells+"  refused: ") || strings.Count(stdout, tells) != 3 {
+		t.Errorf("check prints\n%s%s", stdout, stderr)
+	}
+}
+
 func TestTokenCheck_shows_what_a_token_can_be_revoked_by(t *testing.T) {
 	env := map[string]string{envRealmKey: goodKey}
 	_, token, _ := run(t, env, "token", "mint", "--id", "one")
