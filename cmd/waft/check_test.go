@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"waft/auth"
@@ -232,7 +233,7 @@ func TestCheck_finds_who_is_let_in(t *testing.T) {
 				if protocol == "http" { // and what it let be published is delivered
 					want = append(each(checkProtocols(), func(p string) string { return "delivery " + p }), want...)
 				}
-				if code != exitFailed || !slices.Equal(wrong, want) || !strings.Contains(details, "let in") {
+				if code != exitFailed || !slices.Equal(wrong, want) || !strings.Contains(details, "it was let in") {
 					t.Errorf("exit code %d, wrong %v, want %v:\n%s", code, wrong, want, details)
 				}
 			})
@@ -264,16 +265,17 @@ func TestCheck_finds_a_server_that_lets_nobody_in(t *testing.T) {
 }
 
 func TestCheck_finds_a_publish_that_is_not_what_its_answer_says(t *testing.T) {
+	server := serve(t, nil, "--config", writeConfig(t, checkRealm))
 	status := func(code int) func(http.ResponseWriter, *http.Request, func(*http.Request, http.ResponseWriter)) bool {
 		return func(w http.ResponseWriter, r *http.Request, _ func(*http.Request, http.ResponseWriter)) bool {
 			if kindOfToken(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")) == "" {
+				w.Header().Set("Location", server.url()+r.URL.Path) // where it would work
 				w.WriteHeader(code)
 				return true
 			}
 			return false
 		}
 	}
-	r := serve(t, nil, "--config", writeConfig(t, checkRealm))
 	good := mint(t, goodKey)
 	deliveries := each(checkProtocols(), func(p string) string { return "delivery " + p })
 	for _, c := range []struct {
@@ -284,7 +286,7 @@ func TestCheck_finds_a_publish_that_is_not_what_its_answer_says(t *testing.T) {
 	}{
 		{"accepted, and thrown away", status(200), deliveries, "never came"},
 		{"refused for a fault of the server", status(500), append(slices.Clone(deliveries), "publish http"), "answered 500"},
-		{"sent elsewhere", status(302), append(slices.Clone(deliveries), "publish http"), "answered 302"},
+		{"sent elsewhere", status(307), append(slices.Clone(deliveries), "publish http"), "answered 307"},
 		{"refused, and delivered all the same", func(w http.ResponseWriter, r *http.Request, forward func(*http.Request, http.ResponseWriter)) bool {
 			if kindOfToken(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")) != forgedToken {
 				return false
@@ -303,9 +305,37 @@ func TestCheck_finds_a_publish_that_is_not_what_its_answer_says(t *testing.T) {
 		}, []string{"refusal http other-realm"}, "check less often"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wrong, details := runCheck(t, broken(t, r.url(), breakage{answer: c.answer}), 3*time.Second, 0)
+			wrong, details := runCheck(t, broken(t, server.url(), breakage{answer: c.answer}), 3*time.Second, 0)
 			if !slices.Equal(wrong, c.want) || !strings.Contains(details, c.says) {
 				t.Errorf("wrong %v, want %v with %q:\n%s", wrong, c.want, c.says, details)
+			}
+		})
+	}
+}
+
+// lateDoor delivers everything, and the last message again much later.
+type lateDoor struct{ run *checkRun }
+
+func (d lateDoor) listen(ctx context.Context, _ secret, on listening) error {
+	on.ready()
+	for n := range checkMessages {
+		on.heard(d.run.text(n+1, ""))
+	}
+	select {
+	case <-time.After(time.Minute):
+		on.heard(d.run.text(checkMessages, ""))
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+func TestCheck_hears_what_comes_again_while_it_lingers(t *testing.T) {
+	for linger, want := range map[time.Duration]string{time.Minute + 1: "message 4 came a second time", time.Minute - 1: "each once"} {
+		synctest.Test(t, func(t *testing.T) {
+			run := &checkRun{id: "x", linger: linger, tokens: &checkTokens{}, began: time.Now()}
+			f := newEar(t.Context(), "late", run, lateDoor{run}).finding()
+			if !strings.Contains(f.Detail, want) || f.OK != (want == "each once") {
+				t.Errorf("lingering %v: %+v", linger, f)
 			}
 		})
 	}
