@@ -343,13 +343,13 @@ func TestCompression_happens_once_per_message(t *testing.T) {
 }
 
 func TestCompression_bomb_is_not_inflated(t *testing.T) {
-	s := newServer(t, compressing)
-	nc, r := s.compressedConn()
 	// A megabyte for each kilobyte: 20 MB in 20 KB, which is within the limit of the wire.
-	bomb := squeeze(t, strings.Repeat(" ", 20<<20))
+	bomb := squeeze(t, strings.Repeat(" ", 20<<20)) // before there is a connection to wait for it
 	if len(bomb) > 64<<10 || 20<<20/len(bomb) < 990 {
 		t.Fatalf("the bomb has %d bytes", len(bomb))
 	}
+	s := newServer(t, compressing)
+	nc, r := s.compressedConn()
 	before := heap()
 	writeAll(t, nc, maskedBytes(opText|rsv1, bomb))
 	equal(t, "close code", readClose(t, r), websocket.CloseMessageTooBig)
