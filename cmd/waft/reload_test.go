@@ -32,7 +32,7 @@ func (r *reloadable) reload(text string) string {
 	}
 	before := len(r.err.String())
 	r.hangups <- nil
-	r.hangups <- nil // the server is done with the first one when it takes the second
+	_ = r.askReload(r.t.Context()) // taken when the first is done, and answered when nothing is going on any more
 	return r.err.String()[before:]
 }
 
