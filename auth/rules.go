@@ -77,8 +77,11 @@ func NewRules(rules []Rule) (*Rules, error) {
 		if max(r.Publish, r.Subscribe, r.Read) > Nobody {
 			return nil, broker.Errorf(broker.Invalid, "rule %d (%s): it lets through neither anyone, token nor nobody", i+1, r.Match)
 		}
-		if r.History.Size < 0 || r.History.Age < 0 {
-			return nil, broker.Errorf(broker.Invalid, "rule %d (%s): the size and age of a history must not be negative", i+1, r.Match)
+		if r.History.Size < 0 || r.History.Age < 0 || r.History.Bytes < 0 {
+			return nil, broker.Errorf(broker.Invalid, "rule %d (%s): the size, bytes and age of a history must not be negative", i+1, r.Match)
+		}
+		if r.History.Bytes > 0 && r.History.Size == 0 {
+			return nil, broker.Errorf(broker.Invalid, "rule %d (%s): a history that is limited in bytes needs a size too, how many messages are kept at most", i+1, r.Match)
 		}
 		if r.ReplayID && r.History.Size == 0 {
 			return nil, broker.Errorf(broker.Invalid, "rule %d (%s): there is nothing to replay: give it a history, or no replay ids", i+1, r.Match)

@@ -242,9 +242,11 @@ func TestNewRules_refuses(t *testing.T) {
 		{[]auth.Rule{{Match: "/a"}, {Match: "/a"}}, "rule 2 (/a) is never reached: rule 1 (/a) comes first and matches all of it"},
 		{[]auth.Rule{{Match: "/b"}, {Match: "/**"}, {Match: "/a/*"}}, "rule 3 (/a/*) is never reached: rule 2 (/**) comes first and matches all of it"},
 		{[]auth.Rule{{Match: "/a", Read: 9}}, "rule 1 (/a): it lets through neither anyone, token nor nobody"},
-		{[]auth.Rule{{Match: "/a", History: broker.Retention{Size: -1}}}, "rule 1 (/a): the size and age of a history must not be negative"},
+		{[]auth.Rule{{Match: "/a", History: broker.Retention{Size: -1}}}, "rule 1 (/a): the size, bytes and age of a history must not be negative"},
+		{[]auth.Rule{{Match: "/a", History: broker.Retention{Bytes: -1}}}, "rule 1 (/a): the size, bytes and age of a history must not be negative"},
+		{[]auth.Rule{{Match: "/a", History: broker.Retention{Bytes: 1}}}, "rule 1 (/a): a history that is limited in bytes needs a size too, how many messages are kept at most"},
+		{[]auth.Rule{{Match: "/a", History: broker.Retention{Age: -1}}}, "rule 1 (/a): the size, bytes and age of a history must not be negative"},
 		{[]auth.Rule{{Match: "/a", ReplayID: true}}, "rule 1 (/a): there is nothing to replay: give it a history, or no replay ids"},
-		{[]auth.Rule{{Match: "/a", History: broker.Retention{Age: -1}}}, "rule 1 (/a): the size and age of a history must not be negative"},
 	} {
 		_, err := auth.NewRules(row.rules)
 		wantError(t, err, broker.Invalid, row.want)

@@ -51,8 +51,9 @@ type Append struct {
 
 // Retention is how much of a channel is kept. The zero Retention keeps nothing.
 type Retention struct {
-	Size int           // messages; 0 keeps none
-	Age  time.Duration // how long; 0 sets no limit
+	Size  int           // messages; 0 keeps none
+	Bytes int64         // of them, by Message.Size; 0 sets no limit. The newest stays, however big it is
+	Age   time.Duration // how long; 0 sets no limit
 }
 
 // Receipt tells a publisher what became of a message.

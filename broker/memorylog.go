@@ -24,6 +24,7 @@ type channelLog struct {
 	age     time.Duration
 	items   []*Message // kept messages by offset, from head on
 	head    int
+	bytes   int64 // of the kept messages
 	keys    keyWindow
 }
 
@@ -38,12 +39,29 @@ func (l *channelLog) push(m *Message, keep Retention, now time.Time) {
 		return
 	}
 	l.items = append(l.items, m)
-	l.engine.messages.Add(1)
-	l.engine.bytes.Add(int64(m.Size()))
-	if over := len(l.kept()) - keep.Size; over > 0 {
-		l.drop(over)
-	}
+	l.count(1, int64(m.Size()))
+	l.drop(l.over(keep))
 	l.expire(now)
+}
+
+// over is how many of the oldest messages are more than the retention has room for.
+func (l *channelLog) over(keep Retention) int {
+	kept, bytes := l.kept(), l.bytes
+	n := max(len(kept)-keep.Size, 0)
+	for _, m := range kept[:n] {
+		bytes -= int64(m.Size())
+	}
+	for ; keep.Bytes > 0 && bytes > keep.Bytes && n < len(kept)-1; n++ {
+		bytes -= int64(kept[n].Size())
+	}
+	return n
+}
+
+// count notes messages that came, or went.
+func (l *channelLog) count(messages, bytes int64) {
+	l.bytes += bytes
+	l.engine.messages.Add(messages)
+	l.engine.bytes.Add(bytes)
 }
 
 // expire drops what is older than the channel's age limit.
@@ -65,10 +83,11 @@ func (l *channelLog) drop(n int) {
 		return
 	}
 	kept := l.kept()
+	bytes := int64(0)
 	for _, m := range kept[:n] {
-		l.engine.bytes.Add(-int64(m.Size()))
+		bytes += int64(m.Size())
 	}
-	l.engine.messages.Add(-int64(n))
+	l.count(-int64(n), -bytes)
 	l.lost = kept[n-1].Position.Offset
 	clear(kept[:n])
 	l.head += n
@@ -87,8 +106,7 @@ func (l *channelLog) remove(id string) bool {
 	if i < 0 {
 		return false
 	}
-	l.engine.bytes.Add(-int64(kept[i].Size()))
-	l.engine.messages.Add(-1)
+	l.count(-1, -int64(kept[i].Size()))
 	l.items = slices.Delete(l.items, l.head+i, l.head+i+1)
 	return true
 }

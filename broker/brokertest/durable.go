@@ -18,6 +18,7 @@ func RunDurable(t *testing.T, open func(t *testing.T) (again func() broker.Engin
 		"what was not kept begins a new epoch":                     testVolatile,
 		"a rule that came to keep nothing takes positions with it": testVacated,
 		"channels and counts are there again":                      testListed,
+		"a limit in bytes counts what is there":                    testBytesStand,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &restarting{harness: harness{T: t}, again: open(t)}

@@ -22,6 +22,8 @@ func RunEngine(t *testing.T, open func(t *testing.T) broker.Engine) {
 		"a key is stored once and answered with the first receipt": testIdempotency,
 		"one key at a time wins under concurrent publishers":       testConcurrentKeys,
 		"history is bounded by count":                              testCount,
+		"history is bounded by bytes":                              testBytes,
+		"a limit in bytes counts what came before it":              testBytesLater,
 		"history is bounded by age":                                testAge,
 		"a retention of nothing keeps nothing":                     testKeepNothing,
 		"ranges select after, before, ids and newest":              testRanges,

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"waft/broker"
 )
 
@@ -177,35 +175,8 @@ func (t *txn) insert(ch *channel, w *work, p *publication, older uint64) error {
 	if err := t.batch.Set(join(ch.items, p.Message.ID), binary.BigEndian.AppendUint64(nil, w.last), nil); err != nil {
 		return err
 	}
-	return t.trim(ch, w, uint64(p.Keep.Size))
-}
-
-// trim lets the oldest messages beyond size fall out of the history. They leave the disk later (sweep.go).
-func (t *txn) trim(ch *channel, w *work, size uint64) error {
-	if w.count <= size {
-		return nil
-	}
-	if w.holes() == 0 {
-		w.lost = w.last - size
-		w.count = size
-	} else {
-		it, err := t.batch.NewIter(&pebble.IterOptions{LowerBound: offsetKey(ch.messages, w.lost+1), UpperBound: offsetKey(ch.messages, w.last)})
-		if err != nil {
-			return err
-		}
-		defer it.Close()
-		for it.First(); it.Valid() && w.count > size; it.Next() {
-			w.lost = offsetOf(it.Key())
-			w.count--
-		}
-		if err := it.Error(); err != nil {
-			return err
-		}
-	}
-	if w.lost-w.swept >= sweepSlack {
-		ch.engine.db.sweepSoon(ch)
-	}
-	return nil
+	w.weight += int64(p.Message.Size())
+	return t.trim(ch, w, p.Keep)
 }
 
 // newest is the offset of the newest kept message with the id; 0 if there is none.
@@ -239,6 +210,7 @@ func (t *txn) take(ch *channel, w *work, offset uint64) (older uint64, err error
 	}
 	w.count--
 	w.bytes -= s.size
+	w.weight -= s.size
 	w.modified = true
 	item := join(ch.items, s.id)
 	if s.previous == 0 {
@@ -257,6 +229,7 @@ func (t *txn) take(ch *channel, w *work, offset uint64) (older uint64, err error
 func (t *txn) vacate(ch *channel, w *work) error {
 	w.last++
 	w.lost, w.swept, w.count, w.bytes, w.vacate = w.last, w.last, 0, 0, true
+	w.weighed, w.weight = true, 0
 	for _, prefix := range [][]byte{ch.messages, ch.items} {
 		if err := t.batch.DeleteRange(prefix, after(prefix), nil); err != nil {
 			return err

@@ -20,6 +20,10 @@ type head struct {
 	bytes   int64  // of the messages behind swept
 	age     time.Duration
 	touched int64 // when the last message was stored, in nanoseconds of Unix
+
+	// In memory alone, and counted when a limit in bytes asks for it: whoever has none need not read what he drops.
+	weighed bool
+	weight  int64 // bytes of the messages behind lost
 }
 
 // holes is how many messages behind lost were removed.

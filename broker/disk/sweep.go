@@ -173,6 +173,7 @@ func (t *txn) sweep(ch *channel, w *work) error {
 			}
 			w.lost, swept = offset, offset
 			w.count--
+			w.weight -= m.size
 		}
 		items, offsets = append(items, join(ch.items, m.id)), append(offsets, offset)
 		bytes -= m.size

@@ -25,7 +25,7 @@ func TestConfigCheck(t *testing.T) {
 
 func TestConfigPrint_shows_everything_but_secrets_and_can_be_read_again(t *testing.T) {
 	path := writeConfig(t, "listen = '127.0.0.1:1'\n[[realm]]\nid = 'a'\n[[realm.key]]\nsecret = '"+goodKey+"'\n[[realm.key]]\nid = 'b'\nsecret_env = 'MINE'\n"+
-		"[[realm.rule]]\nmatch = '/a/**'\nhistory = { size = 7, age = '90m' }\n"+
+		"[[realm.rule]]\nmatch = '/a/**'\nhistory = { size = 7, age = '90m', bytes = 5000 }\n"+
 		"[[realm.xmpp]]\ndomain = 'a.b'\nserver = '127.0.0.1:1'\nsecret = 'pssst'\n[[realm.xmpp.user]]\nmatch = '*'\npublish = ['/x']")
 	env := map[string]string{"MINE": goodKey, "WAFT_ADMIN_LISTEN": "127.0.0.1:7"}
 	code, stdout, stderr := run(t, env, "config", "print", "--config", path)
@@ -39,7 +39,7 @@ func TestConfigPrint_shows_everything_but_secrets_and_can_be_read_again(t *testi
 	}
 	for _, want := range []string{
 		"listen = '127.0.0.1:1'", "admin_listen = '127.0.0.1:7'", "secret = '(secret)'", "secret_env = 'MINE'",
-		"history = {size = 7, age = '90m'}", "max_stanza = 1048576", "idle_timeout = '2m'", "subscribe = 'anyone'",
+		"history = {size = 7, age = '90m', bytes = 5000}", "max_stanza = 1048576", "idle_timeout = '2m'", "subscribe = 'anyone'",
 	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%s is missing in:\n%s", want, stdout)

@@ -54,8 +54,9 @@ type ruleSettings struct {
 
 // historySettings is how much of a channel is kept. Without it nothing is.
 type historySettings struct {
-	Size int      `toml:"size"` // messages; 0 (default): none
-	Age  duration `toml:"age"`  // how long; 0 (default): for as long as there is room
+	Size  int      `toml:"size"`  // messages; 0 (default): none
+	Age   duration `toml:"age"`   // how long; 0 (default): for as long as there is room
+	Bytes int64    `toml:"bytes"` // of them, each with 256 for its envelope; 0 (default): no limit
 }
 
 // userSettings gives rights to users of an XMPP server. Without patterns they have none.
@@ -157,7 +158,7 @@ func (r *ruleSettings) rule() (auth.Rule, error) {
 	if err != nil {
 		return auth.Rule{}, fmt.Errorf("match: %w", err)
 	}
-	rule := auth.Rule{Match: match, History: broker.Retention{Size: r.History.Size, Age: r.History.Age.Duration}, ReplayID: r.ReplayID}
+	rule := auth.Rule{Match: match, History: broker.Retention{Size: r.History.Size, Bytes: r.History.Bytes, Age: r.History.Age.Duration}, ReplayID: r.ReplayID}
 	for _, word := range []struct {
 		name, from string
 		to         *auth.Who
