@@ -41,6 +41,13 @@ type Engine interface {
 	Close() error
 }
 
+// Batcher is an engine that can store several messages in one step.
+type Batcher interface {
+	// PublishAll is Publish for each of a batch, in order, with one wait for all. With an error nothing of the batch is stored, but
+	// if the disk fails at that very moment: then whether it was is open for all of it, as for one message.
+	PublishAll(ctx context.Context, batch []Append) ([]Receipt, error)
+}
+
 // Append is one message on its way into an engine.
 type Append struct {
 	Message *Message
@@ -95,6 +102,10 @@ type EngineStats struct {
 	Messages int
 	Bytes    int64
 	Evicted  uint64 // channels whose history was dropped to stay within the limits
+
+	// Mark becomes another number when the engine forgets, for other reasons than the limits of its rule, what a channel kept: a reader
+	// who knows no position in that channel can tell by it that he has missed something. It stands as long as the histories do.
+	Mark uint64
 }
 
 // Store keeps small durable records (nodes, affiliations, endpoints) beside an engine's messages.

@@ -34,7 +34,7 @@ type MemoryEngine struct {
 	shards  [memoryShards]memoryShard
 
 	channels, messages, bytes atomic.Int64
-	evicted                   atomic.Uint64
+	evicted, forgotten        atomic.Uint64
 	closed                    atomic.Bool
 	stop                      chan struct{}
 	sweeper                   sync.WaitGroup
@@ -192,7 +192,7 @@ func firstChannels(list []ChannelInfo, limit int) []ChannelInfo {
 func (e *MemoryEngine) Stats() EngineStats {
 	return EngineStats{
 		Channels: int(e.channels.Load()), Messages: int(e.messages.Load()),
-		Bytes: e.bytes.Load(), Evicted: e.evicted.Load(),
+		Bytes: e.bytes.Load(), Evicted: e.evicted.Load(), Mark: e.forgotten.Load(),
 	}
 }
 
@@ -248,6 +248,7 @@ func (e *MemoryEngine) open(c Channel) *channelLog {
 func (e *MemoryEngine) evict(own *channelLog) {
 	for e.over() && e.evictOne(own) {
 		e.evicted.Add(1)
+		e.forgotten.Add(1)
 	}
 	if e.bytes.Load() > e.opts.MaxBytes {
 		own.mu.Lock()

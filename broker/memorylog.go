@@ -34,6 +34,9 @@ func (l *channelLog) kept() []*Message { return l.items[l.head:] }
 func (l *channelLog) push(m *Message, keep Retention, now time.Time) {
 	l.age = keep.Age
 	if keep.Size <= 0 {
+		if len(l.kept()) > 0 {
+			l.engine.forgotten.Add(1)
+		}
 		l.drop(len(l.kept()))
 		l.lost = l.last
 		return

@@ -64,8 +64,8 @@ func (b *Broker) pace(n int) error {
 }
 
 // PublishAll publishes a batch in order, or nothing of it: every message is checked and authorized before the first
-// is stored. The error is a *BatchError. Only a failing engine can leave a batch half stored; the receipts
-// then are those of the part that was.
+// is stored. The error is a *BatchError. Only a failing engine that is no Batcher can leave a batch half stored; the
+// receipts then are those of the part that was.
 func (b *Broker) PublishAll(ctx context.Context, who Principal, batch []Publication) ([]Receipt, error) {
 	for i, p := range batch {
 		if err := b.accept(ctx, who, p.Message, p.PublishOptions); err != nil {
@@ -74,6 +74,9 @@ func (b *Broker) PublishAll(ctx context.Context, who Principal, batch []Publicat
 	}
 	if err := b.pace(len(batch)); err != nil {
 		return nil, &BatchError{Index: 0, Err: err}
+	}
+	if e, ok := b.engine.(Batcher); ok && len(batch) > 1 {
+		return b.commitAll(ctx, who, batch, e)
 	}
 	receipts := make([]Receipt, 0, len(batch))
 	for i, p := range batch {
@@ -146,14 +149,44 @@ func checkID(what, id string) error {
 
 // commit stamps a checked message and gives it to the engine.
 func (b *Broker) commit(ctx context.Context, who Principal, m *Message, o PublishOptions) (Receipt, error) {
+	a := b.stamp(who, m, o)
+	size := m.Size()
+	r, err := b.engine.Publish(ctx, a)
+	b.count(r, size, err)
+	return r, err
+}
+
+// commitAll is commit for a batch, in one step.
+func (b *Broker) commitAll(ctx context.Context, who Principal, batch []Publication, e Batcher) ([]Receipt, error) {
+	list, sizes := make([]Append, len(batch)), make([]int, len(batch))
+	for i, p := range batch {
+		list[i] = b.stamp(who, p.Message, p.PublishOptions)
+		sizes[i] = p.Message.Size()
+	}
+	receipts, err := e.PublishAll(ctx, list)
+	if err != nil {
+		for range batch {
+			b.count(Receipt{}, 0, err)
+		}
+		return nil, &BatchError{Index: 0, Err: err}
+	}
+	for i, r := range receipts {
+		b.count(r, sizes[i], nil)
+	}
+	return receipts, nil
+}
+
+// stamp makes a checked message what the engine takes.
+func (b *Broker) stamp(who Principal, m *Message, o PublishOptions) Append {
 	if m.ID == "" {
 		m.ID = rand.Text()
 	}
 	m.Publisher, m.Time = who.Subject, time.Now()
-	size := m.Size() - messageOverhead
-	r, err := b.engine.Publish(ctx, Append{
-		Message: m, Key: o.IdempotencyKey, Replace: o.Replace, Keep: b.opts.Retention(m.Channel),
-	})
+	return Append{Message: m, Key: o.IdempotencyKey, Replace: o.Replace, Keep: b.opts.Retention(m.Channel)}
+}
+
+// count notes what became of a message of that Size.
+func (b *Broker) count(r Receipt, size int, err error) {
 	switch {
 	case err != nil:
 		b.counters.rejected[KindOf(err)].Add(1)
@@ -161,9 +194,8 @@ func (b *Broker) commit(ctx context.Context, who Principal, m *Message, o Publis
 		b.counters.duplicates.Add(1)
 	default:
 		b.counters.published.Add(1)
-		b.counters.publishedBytes.Add(uint64(size))
+		b.counters.publishedBytes.Add(uint64(size - messageOverhead))
 	}
-	return r, err
 }
 
 // Remove takes an item out of a channel's history; notify tells the channel's subscribers (XEP-0060 §7.2). It asks for

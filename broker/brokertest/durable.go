@@ -16,6 +16,7 @@ func RunDurable(t *testing.T, open func(t *testing.T) (again func() broker.Engin
 		"keys of before are known":                                 testKeysStand,
 		"what was trimmed, removed and replaced stays so":          testChangesStand,
 		"what was not kept begins a new epoch":                     testVolatile,
+		"the mark stands, and no earlier one comes back":           testMarkStands,
 		"a rule that came to keep nothing takes positions with it": testVacated,
 		"channels and counts are there again":                      testListed,
 		"a limit in bytes counts what is there":                    testBytesStand,

@@ -26,6 +26,7 @@ func RunEngine(t *testing.T, open func(t *testing.T) broker.Engine) {
 		"a limit in bytes counts what came before it":              testBytesLater,
 		"history is bounded by age":                                testAge,
 		"a retention of nothing keeps nothing":                     testKeepNothing,
+		"what is forgotten without a limit changes the mark":       testMark,
 		"ranges select after, before, ids and newest":              testRanges,
 		"a lost position is an error":                              testHistoryLost,
 		"replacing an item takes the older one out":                testReplace,
@@ -35,6 +36,7 @@ func RunEngine(t *testing.T, open func(t *testing.T) broker.Engine) {
 		"a channel is listed from its first delivery on":           testListing,
 		"history and deliveries meet without gap or repeat":        testSyncPoint,
 		"history shows nothing before it is delivered":             testDeliveredFirst,
+		"a batch is stored in order, in one step":                  testBatch,
 		"nothing happens after close":                              testClose,
 		"messages come back as they went in":                       testFidelity,
 	} {

@@ -15,6 +15,7 @@ import (
 // op is one change on its way to the disk.
 type op struct {
 	grows bool             // it needs room on the disk
+	many  int              // how many operations it counts for; 0: one
 	run   func(*txn) error // on the committer: reads, decides, and writes to the batch. It has written nothing when it fails
 	after func()           // on the committer, when it is stored, in the order of run; must not block. nil: nothing
 	done  chan error       // capacity 1
@@ -137,6 +138,8 @@ type txn struct {
 	ops      []*op
 	results  []error
 	failed   error // it must not be committed
+
+	forgotten map[*Engine]uint64 // mark.go; nil: nothing
 }
 
 // work is a channel's head in the course of a commit.
@@ -214,7 +217,9 @@ func (d *DB) write(t *txn) error {
 		return err
 	}
 	d.counters.commits.Add(1)
-	d.counters.operations.Add(uint64(len(t.ops)))
+	for _, o := range t.ops {
+		d.counters.operations.Add(uint64(max(o.many, 1)))
+	}
 	return nil
 }
 
@@ -228,6 +233,9 @@ func (t *txn) finish() {
 	}
 	for ch, w := range t.heads {
 		ch.stored(w)
+	}
+	for e, n := range t.forgotten {
+		e.forgotten.Store(n)
 	}
 	for i, o := range t.ops {
 		select {

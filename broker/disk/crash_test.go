@@ -27,6 +27,7 @@ type ledger struct {
 	receipts map[broker.Channel][]acknowledged
 	records  map[string]uint64
 	removed  map[string]bool
+	batches  [][]acknowledged // begun; the place is of no account
 }
 
 type acknowledged struct {
@@ -43,6 +44,7 @@ func (l *ledger) copy() *ledger {
 	}
 	maps.Copy(c.records, l.records)
 	maps.Copy(c.removed, l.removed)
+	c.batches = slices.Clip(l.batches)
 	return c
 }
 
@@ -106,6 +108,8 @@ func (l *ledger) work(t *testing.T, e *Engine, s *Store, p int, random *rand.Ran
 		}
 		note(func() { l.receipts[c] = append(l.receipts[c], acknowledged{id, id, r.Position}) })
 		switch random.IntN(6) {
+		case 2:
+			l.batch(t, e, fmt.Sprintf("b%d-%d", p, i), note)
 		case 0:
 			if revision, err = s.Put(ctx, broker.Record{Key: name, Value: []byte(id), Revision: revision}); err != nil {
 				t.Errorf("put: %v", err)
@@ -120,6 +124,48 @@ func (l *ledger) work(t *testing.T, e *Engine, s *Store, p int, random *rand.Ran
 	}
 }
 
+// batch publishes one message to each of three channels, all or none.
+func (l *ledger) batch(t *testing.T, e *Engine, name string, note func(func())) {
+	var list []broker.Append
+	var begun []acknowledged
+	for i := range 3 {
+		id := fmt.Sprintf("%s.%d", name, i)
+		list = append(list, broker.Append{
+			Message: &broker.Message{Channel: broker.Channel("/c/" + strconv.Itoa(i)), ID: id, Data: []byte("1"), Time: time.Now()},
+			Keep:    broker.Retention{Size: 1000, Bytes: 1 << 30}, Key: id,
+		})
+		begun = append(begun, acknowledged{id: id})
+	}
+	note(func() { l.batches = append(l.batches, begun) })
+	receipts, err := e.PublishAll(context.Background(), list)
+	if err != nil {
+		t.Errorf("publish a batch: %v", err)
+		return
+	}
+	note(func() {
+		for i, r := range receipts {
+			c := list[i].Message.Channel
+			l.receipts[c] = append(l.receipts[c], acknowledged{r.ID, r.ID, r.Position})
+		}
+	})
+}
+
+// torn says which batches a database has a part of.
+func (l *ledger) torn(there map[string]bool) (lost []string) {
+	for _, b := range l.batches {
+		n := 0
+		for _, a := range b {
+			if there[a.id] {
+				n++
+			}
+		}
+		if n != 0 && n != len(b) {
+			lost = append(lost, fmt.Sprintf("%d of the %d messages of batch %s are there", n, len(b), b[0].id))
+		}
+	}
+	return lost
+}
+
 // missing says what of the ledger a database that is opened after the crash does not have.
 func (l *ledger) missing(t *testing.T, fs *vfs.MemFS, fsync Fsync) (lost []string) {
 	t.Helper()
@@ -129,6 +175,17 @@ func (l *ledger) missing(t *testing.T, fs *vfs.MemFS, fsync Fsync) (lost []strin
 	}
 	defer d.Close()
 	e, s := start(t, d), d.Store("default")
+	there := map[string]bool{}
+	for i := range 3 {
+		page, err := e.History(context.Background(), broker.Channel("/c/"+strconv.Itoa(i)), broker.Range{})
+		if err != nil {
+			return append(lost, fmt.Sprintf("history of channel %d: %v", i, err))
+		}
+		for _, m := range page.Messages {
+			there[m.ID] = true
+		}
+	}
+	lost = append(lost, l.torn(there)...)
 	for c, list := range l.receipts {
 		page, err := e.History(context.Background(), c, broker.Range{})
 		if err != nil {

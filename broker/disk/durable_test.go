@@ -130,9 +130,13 @@ func TestOpen_a_copy_of_the_directory_begins_new_epochs(t *testing.T) {
 	dir, backup := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backup")
 	d := openDB(t, Options{Dir: dir})
 	publish(t, start(t, d), "/a", "1", broker.Append{Keep: keep})
+	mark := d.salt.Load()
 	d.Close()
 	copyDir(t, dir, backup)
 	d = openDB(t, Options{Dir: dir})
+	if d.salt.Load() != mark {
+		t.Error("the original has another mark after a restart")
+	}
 	since := publish(t, start(t, d), "/a", "2", broker.Append{Keep: keep}).Position
 	d.Close()
 	if err := os.RemoveAll(dir); err != nil {
@@ -151,6 +155,9 @@ func TestOpen_a_copy_of_the_directory_begins_new_epochs(t *testing.T) {
 	if _, err := e.History(context.Background(), "/a", broker.Range{After: since}); broker.KindOf(err) != broker.HistoryLost {
 		t.Errorf("resuming from the original's position 2 in the copy: %v", err)
 	}
+	if e.Stats().Mark == mark {
+		t.Error("the copy has the original's mark")
+	}
 }
 
 func TestOpen_an_unclean_end_without_fsync_begins_new_epochs(t *testing.T) {
@@ -161,6 +168,7 @@ func TestOpen_an_unclean_end_without_fsync_begins_new_epochs(t *testing.T) {
 		publish(t, e, "/a", "1", broker.Append{Keep: keep})
 		d.force() // so that the channel is there after the crash, and what comes now is not
 		at := publish(t, e, "/a", "2", broker.Append{Keep: keep}).Position
+		mark := e.Stats().Mark
 		fs = fs.CrashClone(vfs.CrashCloneCfg{})
 		again := openDB(t, Options{Dir: "data", fs: fs, Fsync: fsync})
 		e = start(t, again)
@@ -172,6 +180,9 @@ func TestOpen_an_unclean_end_without_fsync_begins_new_epochs(t *testing.T) {
 		_, err := e.History(context.Background(), "/a", broker.Range{After: at})
 		if (err == nil) != stands {
 			t.Errorf("fsync %s: resuming from a position of before the crash: %v", fsync, err)
+		}
+		if (e.Stats().Mark == mark) != stands {
+			t.Errorf("fsync %s: the mark was %d, and after the crash %d", fsync, mark, e.Stats().Mark)
 		}
 	}
 }
@@ -278,7 +289,7 @@ func TestEngine_a_channel_with_nothing_left_is_forgotten(t *testing.T) {
 	d := openDB(t, Options{Dir: "data", fs: vfs.NewMem(), Sweep: 5 * time.Millisecond, Forget: 20 * time.Millisecond})
 	e := start(t, d)
 	at := publish(t, e, "/a", "1", broker.Append{Keep: broker.Retention{Size: 10, Age: 10 * time.Millisecond}}).Position
-	for deadline := time.Now().Add(10 * time.Second); e.Stats() != (broker.EngineStats{}); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); e.Stats() != (broker.EngineStats{Mark: e.Stats().Mark}); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("counted are %+v", e.Stats())
 		}

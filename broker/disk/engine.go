@@ -30,6 +30,7 @@ type Engine struct {
 	stored, count, bytes atomic.Int64 // channels, messages and their bytes on the disk
 	volatile             atomic.Int64 // channels that keep nothing and are known
 	evicted              atomic.Uint64
+	forgotten            atomic.Uint64 // mark.go
 }
 
 var _ broker.Engine = (*Engine)(nil)
@@ -59,6 +60,9 @@ func (e *Engine) Start(deliver func(*broker.Message) int) error {
 	e.relay = deliver
 	e.db.pebbleMu.RLock()
 	defer e.db.pebbleMu.RUnlock()
+	if err := e.readMark(); err != nil {
+		return unavailable(err)
+	}
 	return e.tally()
 }
 
@@ -124,9 +128,7 @@ func (e *Engine) catchUp(ch *channel) {
 		return
 	}
 	defer e.leave()
-	ch.turn.Lock()
-	defer ch.turn.Unlock()
-	ch.drain()
+	ch.deliverDue()
 }
 
 // acquire gives the channel's state, read from the disk if need be, until release.
@@ -239,6 +241,7 @@ func (e *Engine) forgetIdle(now time.Time) {
 func (e *Engine) Stats() broker.EngineStats {
 	return broker.EngineStats{
 		Channels: int(e.stored.Load() + e.volatile.Load()), Messages: int(e.count.Load()), Bytes: e.bytes.Load(), Evicted: e.evicted.Load(),
+		Mark: e.db.salt.Load() + e.forgotten.Load(),
 	}
 }
 

@@ -36,17 +36,14 @@ func (e *Engine) Publish(ctx context.Context, a broker.Append) (broker.Receipt, 
 	p := &publication{Append: a, channel: ch}
 	if a.Keep.Size > 0 {
 		p.encoded = encodeMessage(a.Message)
-		if most := e.opts.MaxBytes; most > 0 && e.bytes.Load()+int64(a.Message.Size()) > most {
-			e.db.counters.full.Add(1)
-			return broker.Receipt{}, broker.Errorf(broker.Unavailable, "the realm stores all it may; try again later")
+		if err := e.room(int64(a.Message.Size())); err != nil {
+			return broker.Receipt{}, err
 		}
 	}
-	if err := e.db.do(ctx, &op{grows: a.Keep.Size > 0, run: p.run, after: p.stored}); err != nil {
+	if err := e.db.do(ctx, &op{grows: a.Keep.Size > 0, many: 1, run: p.run, after: p.stored}); err != nil {
 		return broker.Receipt{}, err
 	}
-	ch.turn.Lock()
-	ch.drain()
-	ch.turn.Unlock()
+	ch.deliverDue()
 	return p.receipt, nil
 }
 
@@ -227,6 +224,11 @@ func (t *txn) take(ch *channel, w *work, offset uint64) (older uint64, err error
 // vacate takes everything that a channel keeps off the disk: its rule has become to keep nothing. In memory its offsets go on;
 // after a restart it has a new epoch, so that what was not kept is not taken for what was.
 func (t *txn) vacate(ch *channel, w *work) error {
+	if w.count > 0 {
+		if err := t.forget(ch.engine); err != nil {
+			return err
+		}
+	}
 	w.last++
 	w.lost, w.swept, w.count, w.bytes, w.vacate = w.last, w.last, 0, 0, true
 	w.weighed, w.weight = true, 0

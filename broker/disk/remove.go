@@ -51,9 +51,7 @@ func (e *Engine) Remove(ctx context.Context, c broker.Channel, id string, notify
 		after: func() { ch.advance(out) },
 	})
 	if err == nil {
-		ch.turn.Lock()
-		ch.drain()
-		ch.turn.Unlock()
+		ch.deliverDue()
 	}
 	return err
 }

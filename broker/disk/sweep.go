@@ -143,9 +143,7 @@ func (e *Engine) sweep(c broker.Channel) error {
 			return err
 		}
 	}
-	ch.turn.Lock()
-	ch.drain()
-	ch.turn.Unlock()
+	ch.deliverDue()
 	return nil
 }
 

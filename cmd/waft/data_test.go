@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net/http"
@@ -137,4 +138,88 @@ func TestServe_data_a_full_disk_turns_readiness_off_and_refuses_what_is_kept(t *
 	if _, page := r.get(t, "/metrics"); !strings.Contains(page, `waft_disk_up{fsync="always"} 0`) || !strings.Contains(page, "waft_disk_full_total 1") {
 		t.Error("the metrics do not tell")
 	}
+}
+
+// readEvent reads the next event of a stream but the one that says it is ready.
+func readEvent(t *testing.T, r *bufio.Reader) (id, name, data string) {
+	t.Helper()
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatalf("reading an event: %v", err)
+		}
+		line = strings.TrimSuffix(line, "\n")
+		switch field, value, _ := strings.Cut(line, ": "); {
+		case field == "id":
+			id = value
+		case field == "event":
+			name = value
+		case field == "data":
+			data = value
+		case line == "" && data != "" && name != "ready":
+			return id, name, data
+		case line == "":
+			name, data = "", ""
+		}
+	}
+}
+
+// A client of a wildcard has the places of a few channels; for the others it relies on the server to know what it has forgotten.
+func TestServe_data_a_stream_that_resumes_after_a_restart_is_told_of_what_was_forgotten_and_of_nothing_else(t *testing.T) {
+	data := t.TempDir()
+	up := func(unkept string) *running {
+		return serve(t, nil, "--config", writeConfig(t, "data = '"+data+"'\n[[realm]]\nid = 'default'\n[[realm.key]]\nsecret = '"+goodKey+"'\n"+
+			"[realm.disk]\nmax_cached = 2\n[[realm.rule]]\nmatch = '"+unkept+"'\nhistory = { size = 0 }\n"))
+	}
+	events := func(r *running, id string) *bufio.Reader {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url()+"/realm/default/events?channel=/w/*&envelope=0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id != "" {
+			request.Header.Set("Last-Event-ID", id)
+		}
+		response, err := client(t).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { response.Body.Close() })
+		return bufio.NewReader(response.Body)
+	}
+	publish := func(r *running, channel broker.Channel, id string) {
+		t.Helper()
+		if _, err := publishAs(t, r, channel, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := up("/live/*")
+	stream := events(r, "")
+	until(t, stream, `"resumed":`)
+	publish(r, "/w/a", "1")
+	id, _, _ := readEvent(t, stream)
+	publish(r, "/w/b", "2") // which the client never gets
+	for i := range 9 {
+		publish(r, broker.Channel(fmt.Sprint("/live/", i)), "x")
+	}
+	if _, page := r.get(t, "/metrics"); !strings.Contains(page, `waft_history_evicted_total{realm="default"} `) || strings.Contains(page, `waft_history_evicted_total{realm="default"} 0`) {
+		t.Fatal("nothing was evicted")
+	}
+	r.stop()
+
+	r = up("/live/*")
+	if _, name, text := readEvent(t, events(r, id)); name != "" || text != `"2"` {
+		t.Errorf("after a restart that forgot nothing came %s %s", name, text)
+	}
+	r.stop()
+
+	r = up("/w/b")
+	publish(r, "/w/b", "3") // what is kept of the channel goes with this
+	r.stop()
+
+	r = up("/live/*")
+	if _, name, text := readEvent(t, events(r, id)); name != "reset" || text != `{"channels":["/w/*"]}` {
+		t.Errorf("after a restart and after a history was dropped came %s %s", name, text)
+	}
+	r.stop()
 }

@@ -121,9 +121,9 @@ func peer(r *http.Request) netip.Addr {
 	return at.Addr().Unmap()
 }
 
-// stamp names what the server may have forgotten: it is another one after a restart that lost the histories, and when some were
+// stamp names what the server may have forgotten: it is another one after a restart that lost histories, and when some were
 // dropped to stay within limits.
-func (h *Handler) stamp() uint32 { return h.opts.Generation + uint32(h.broker.Kept().Evicted) }
+func (h *Handler) stamp() uint32 { return h.opts.Generation + uint32(h.broker.Kept().Mark) }
 
 var (
 	errOrigin = &broker.Error{Kind: broker.Forbidden, Text: "pages of this origin may not use this server"}

@@ -1,0 +1,91 @@
+package disk
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"waft/broker"
+)
+
+// items is a batch of so many messages, for three channels.
+func items(n int) []broker.Append {
+	batch := make([]broker.Append, n)
+	for i := range batch {
+		batch[i] = broker.Append{
+			Message: &broker.Message{Channel: broker.Channel(fmt.Sprintf("/b/%d", i%3)), ID: fmt.Sprint(i), Data: []byte("1"), Time: time.Now()},
+			Keep:    broker.Retention{Size: 100}, Key: fmt.Sprint(i),
+		}
+	}
+	return batch
+}
+
+func TestBatch_waits_for_the_disk_once(t *testing.T) {
+	d := openDB(t, inMemory())
+	e := start(t, d)
+	before := d.Stats()
+	if _, err := e.PublishAll(context.Background(), items(50)); err != nil {
+		t.Fatal(err)
+	}
+	if s := d.Stats(); s.Syncs != before.Syncs+1 || s.Commits != before.Commits+1 || s.Operations != before.Operations+50 {
+		t.Errorf("counted were %+v, then %+v", before, s)
+	}
+}
+
+func TestBatch_is_stored_whole_or_not_at_all(t *testing.T) {
+	fs := newAiling(vfs.NewMem())
+	d := openDB(t, Options{Dir: "data", fs: fs, Retry: 2 * time.Millisecond})
+	e := newEngine(t, d)
+	delivered := make(chan string, 100)
+	if err := e.Start(func(m *broker.Message) int { delivered <- m.ID; return 1 }); err != nil {
+		t.Fatal(err)
+	}
+	fs.fail(func(op errorfs.Op) error {
+		if strings.HasSuffix(op.Path, ".log") && op.Kind == errorfs.OpFileWrite {
+			return syscall.EIO
+		}
+		return allProbes(op)
+	})
+	if r, err := e.PublishAll(context.Background(), items(6)); broker.KindOf(err) != broker.Unavailable || r != nil {
+		t.Fatalf("publishing to a failing disk: %+v, %v", r, err)
+	}
+	fs.heal()
+	until(t, "the repair", func() bool { return d.Health() == nil })
+	stored := 0
+	for i := range 3 {
+		p, err := e.History(context.Background(), broker.Channel(fmt.Sprintf("/b/%d", i)), broker.Range{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored += len(p.Messages)
+	}
+	if stored != 0 && stored != 6 || stored != len(delivered) {
+		t.Errorf("%d of 6 are stored, and %d were delivered", stored, len(delivered))
+	}
+	if receipts, err := e.PublishAll(context.Background(), items(6)); err != nil || receipts[0].Duplicate != (stored == 6) || receipts[5].Position.Offset != 2 {
+		t.Errorf("publishing it again: %+v, %v", receipts, err)
+	}
+}
+
+func TestBatch_of_more_than_a_realm_may_store_is_refused_whole(t *testing.T) {
+	d := openDB(t, inMemory())
+	e, err := d.Engine("default", EngineOptions{MaxBytes: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(func(*broker.Message) int { t.Error("a delivery"); return 0 }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.PublishAll(context.Background(), items(6)); broker.KindOf(err) != broker.Unavailable {
+		t.Errorf("publishing: %v", err)
+	}
+	if s := e.Stats(); s.Messages != 0 {
+		t.Errorf("counted are %+v", s)
+	}
+}
