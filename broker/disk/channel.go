@@ -29,6 +29,9 @@ type channel struct {
 	turn sync.Mutex // the right to deliver; outside mu
 	view head       // as of what has been delivered; guarded by turn
 
+	oldest oldest // recent.go; guarded by turn
+	tail   tail   // guarded by engine.tails
+
 	mu      sync.Mutex // guards the rest
 	loaded  bool
 	kept    bool      // it has history on the disk, or is about to: the committer owns its head
@@ -41,6 +44,7 @@ type channel struct {
 // pending is a delivery that waits for its turn.
 type pending struct {
 	message   *broker.Message // nil: only the view changes
+	removed   uint64          // offset of a message that is no longer kept; 0: none
 	receivers *int
 	head      head
 }
@@ -65,7 +69,8 @@ func (ch *channel) load() error {
 	} else {
 		ch.kept = true
 	}
-	ch.view, ch.loaded = ch.head, true
+	ch.view, ch.loaded, ch.oldest = ch.head, true, oldest{}
+	ch.engine.tails.reset(&ch.tail, ch.head.last)
 	return nil
 }
 
@@ -87,6 +92,7 @@ func (ch *channel) stored(w *work) {
 	case w.wasKept && !ch.kept:
 		e.stored.Add(-1)
 		e.volatile.Add(known(&w.head))
+		ch.touched = time.Now()
 	}
 	e.count.Add(int64(w.count) - int64(w.before.count))
 	e.bytes.Add(w.bytes - w.before.bytes)
@@ -112,6 +118,7 @@ func (ch *channel) drain() {
 		}
 		for _, p := range list {
 			ch.view = p.head
+			ch.engine.tails.apply(&ch.tail, &p)
 			if p.message != nil {
 				n := ch.engine.deliver(p.message)
 				if p.receivers != nil {

@@ -12,6 +12,9 @@
 // channel delivers what is due, under the channel's turn. History shows what has been delivered, not what is stored: storing and
 // delivering are one step for every reader.
 //
+// What was delivered last stays in memory (tail.go), for readers who resume: a storm of them asks the disk once for each channel, if at
+// all. A reading is answered from there (recent.go) or from Pebble (history.go), and the two say the same.
+//
 // What a channel does not keep (a rule without history) does not see the disk: its offsets and idempotency keys are in memory, and its
 // epoch ends with the process.
 //
@@ -43,7 +46,7 @@
 //	i realm 0 channel 0 id       offset of the newest message with the id; each message knows the one before it
 //	k minute realm 0 channel 0 key   receipt of an idempotency key
 //	s realm 0 key                revision, value of a record
-//	m name                       format, salt, identity, unclean, state
+//	m name                       format, salt, identity, unclean, state, how often a realm has forgotten something
 //
 // An epoch is the channel's own random number xored with the database's salt, so that one write begins new epochs everywhere. A
 // message that falls out of the history is behind the head's `lost` at once, and is swept off the disk later, with range
@@ -51,16 +54,17 @@
 //
 // # Locks
 //
-// Outermost first: DB.pebbleMu (read to use Pebble, write to replace it), a channel's turn, Engine.mu, a channel's mu. A channel's
+// Outermost first: DB.pebbleMu (read to use Pebble, write to replace it), a channel's turn, Engine.mu, a channel's mu, tails.mu. A channel's
 // turn is held while a message is delivered, which does not block. The committer takes no turn, but of a channel that a repair has
 // emptied.
 //
 // # Files
 //
-// db.go opens and closes; create.go makes directories; keys.go and record.go are the schema; history.go, listing.go and remove.go the rest of broker.Engine;
-// sweep.go what goes off the disk; store.go records; identity_linux.go how copies are told; stats.go counts.
+// db.go opens and closes; create.go makes directories; keys.go and record.go are the schema; batch.go publishes several messages at once;
+// history.go, recent.go, tail.go, listing.go and remove.go are the rest of broker.Engine; trim.go is what falls out of a history, sweep.go what goes off
+// the disk; mark.go how readers of wildcards are told of what was forgotten; store.go records; identity_linux.go how copies are told; stats.go counts.
 //
 // # Not here
 //
-// Backup and export, a cache of messages in front of Pebble's own of blocks, replication.
+// Replication.
 package disk

@@ -17,6 +17,7 @@ type Engine struct {
 	// static
 	db    *DB
 	realm string
+	tails tails
 	opts  EngineOptions
 	relay func(*broker.Message) int
 
@@ -37,12 +38,13 @@ var _ broker.Engine = (*Engine)(nil)
 
 // Engine makes a realm's engine. There is one for each realm at a time. Its Close leaves the database open.
 func (d *DB) Engine(realm string, o EngineOptions) (*Engine, error) {
-	if o.MaxCached < 0 || o.MaxBytes < 0 || o.MaxKeys < 0 {
+	if o.MaxCached < 0 || o.MaxBytes < 0 || o.MaxKeys < 0 || o.MaxTail < 0 {
 		return nil, broker.Errorf(broker.Invalid, "an engine's limits must not be negative")
 	}
 	o.MaxCached = cmp.Or(o.MaxCached, 100_000)
 	o.MaxKeys = cmp.Or(o.MaxKeys, 10_000)
-	e := &Engine{db: d, realm: realm, opts: o, channels: map[broker.Channel]*channel{}}
+	o.MaxTail = cmp.Or(o.MaxTail, 32<<20)
+	e := &Engine{db: d, realm: realm, opts: o, channels: map[broker.Channel]*channel{}, tails: tails{most: o.MaxTail}}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -202,6 +204,7 @@ func (e *Engine) forget(ch *channel) {
 		e.volatile.Add(-1)
 	}
 	ch.mu.Unlock()
+	e.tails.drop(&ch.tail)
 	e.used.Remove(ch.place)
 	delete(e.channels, ch.name)
 }

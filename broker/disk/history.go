@@ -23,6 +23,9 @@ func (e *Engine) History(ctx context.Context, c broker.Channel, r broker.Range) 
 		return broker.Page{}, err
 	}
 	defer e.release(ch)
+	if page, ok, err := ch.recent(r); ok {
+		return page, err
+	}
 	e.db.pebbleMu.RLock()
 	defer e.db.pebbleMu.RUnlock()
 	s, err := ch.look()
@@ -30,7 +33,11 @@ func (e *Engine) History(ctx context.Context, c broker.Channel, r broker.Range) 
 		return broker.Page{}, unavailable(err)
 	}
 	defer s.close()
+	e.db.counters.tailMisses.Add(1)
 	page, err := s.page(ctx, r)
+	if err == nil {
+		s.retain(r, page)
+	}
 	if err != nil && broker.KindOf(err) == broker.Internal {
 		err = unavailable(err)
 	}
@@ -42,6 +49,7 @@ type sight struct {
 	head
 	channel *channel
 	epoch   uint64
+	changes uint64           // of the channel's tail
 	it      *pebble.Iterator // over the kept messages; nil if there are none
 }
 
@@ -54,6 +62,7 @@ func (ch *channel) look() (*sight, error) {
 	defer ch.turn.Unlock()
 	ch.drain()
 	s := &sight{head: ch.view, channel: ch, epoch: ch.epoch(&ch.view)}
+	_, _, _, s.changes = ch.engine.tails.read(&ch.tail)
 	if s.count == 0 {
 		return s, nil
 	}
@@ -71,6 +80,10 @@ func (ch *channel) look() (*sight, error) {
 		return nil, err
 	}
 	ch.view = s.head
+	if s.age > 0 && s.count > 0 && s.it.Valid() { // expire has left it at the oldest
+		m, err := decodeStored(s.it.Value())
+		ch.oldest = oldest{known: err == nil, lost: s.lost, time: time.Unix(0, m.time)}
+	}
 	return s, nil
 }
 
@@ -104,29 +117,34 @@ func errHistoryLost(c broker.Channel) error {
 	return broker.Errorf(broker.HistoryLost, "channel %s no longer keeps everything after that position", c)
 }
 
-// page reads a range.
-func (s *sight) page(ctx context.Context, r broker.Range) (broker.Page, error) {
-	from, to := s.lost+1, s.last
+// bounds says which offsets a range asks for, and begins the page. The error is HistoryLost.
+func (s *sight) bounds(r broker.Range) (p broker.Page, from, to uint64, err error) {
+	from, to = s.lost+1, s.last
 	if !r.After.IsZero() {
 		if s.last == 0 || r.After.Epoch != s.epoch || r.After.Offset > s.last || r.After.Offset < s.lost {
-			return broker.Page{}, errHistoryLost(s.channel.name)
+			return p, 0, 0, errHistoryLost(s.channel.name)
 		}
 		from = r.After.Offset + 1
 	}
 	if !r.Before.IsZero() {
 		if s.last == 0 || r.Before.Epoch != s.epoch || r.Before.Offset > s.last+1 {
-			return broker.Page{}, errHistoryLost(s.channel.name)
+			return p, 0, 0, errHistoryLost(s.channel.name)
 		}
 		to = max(r.Before.Offset, 1) - 1
 	}
-	p := broker.Page{Total: int(s.count), Complete: true}
+	p = broker.Page{Total: int(s.count), Complete: true}
 	if s.last > 0 {
 		p.Last = broker.Position{Epoch: s.epoch, Offset: s.last}
 	}
-	if s.it == nil || from > to {
-		return p, nil
+	return p, from, to, nil
+}
+
+// page reads a range.
+func (s *sight) page(ctx context.Context, r broker.Range) (broker.Page, error) {
+	p, from, to, err := s.bounds(r)
+	if err != nil || s.it == nil || from > to {
+		return p, err
 	}
-	var err error
 	switch {
 	case r.IDs != nil:
 		err = s.byID(&p, r, from, to)

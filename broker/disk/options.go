@@ -44,6 +44,7 @@ type Options struct {
 type EngineOptions struct {
 	MaxCached int   // channels whose state is in memory; 0 means 100,000. Those that keep nothing are forgotten beyond it
 	MaxBytes  int64 // of stored messages; beyond it a publish that would be stored is refused. 0: no limit but Options.MinFree
+	MaxTail   int64 // bytes of the channels' newest messages that stay in memory for readers; 0 means 32 MiB
 	MaxKeys   int   // idempotency keys remembered for each channel that keeps nothing; 0 means 10,000
 }
 

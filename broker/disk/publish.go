@@ -14,7 +14,8 @@ type publication struct {
 	channel *channel
 	encoded []byte
 	receipt broker.Receipt
-	head    head // behind it
+	head    head   // behind it
+	removed uint64 // offset of what it replaces; 0: nothing
 }
 
 // Publish implements broker.Engine. What the channel does not keep does not see the disk.
@@ -133,7 +134,7 @@ func (p *publication) run(t *txn) error {
 // stored queues the delivery.
 func (p *publication) stored() {
 	if !p.receipt.Duplicate {
-		p.channel.advance(pending{message: p.Message, receivers: &p.receipt.Receivers, head: p.head})
+		p.channel.advance(pending{message: p.Message, removed: p.removed, receivers: &p.receipt.Receivers, head: p.head})
 	}
 }
 
@@ -158,7 +159,7 @@ func (t *txn) insert(ch *channel, w *work, p *publication, older uint64) error {
 		if err != nil {
 			return err
 		}
-		older = next
+		p.removed, older = older, next
 	}
 	w.last++
 	w.vacate = false

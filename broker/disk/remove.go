@@ -42,7 +42,7 @@ func (e *Engine) Remove(ctx context.Context, c broker.Channel, id string, notify
 			if err := t.all(w, func() error { _, err := t.take(ch, w, offset); return err }); err != nil {
 				return err
 			}
-			out.head = w.head
+			out.head, out.removed = w.head, offset
 			if notify {
 				out.message = &broker.Message{ID: id, Channel: c, Time: t.wall, Position: ch.position(&w.head, w.last), Retracted: true}
 			}

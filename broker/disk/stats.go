@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // counters only grow.
 type counters struct {
-	commits, operations, syncs, failures, repairs, full atomic.Uint64
+	commits, operations, syncs, failures, repairs, full, tailHits, tailMisses atomic.Uint64
 }
 
 // Stats is a snapshot of a database's counts.
@@ -20,11 +20,14 @@ type Stats struct {
 	Full       uint64 // times that something was refused because there was no room
 	CacheHits  int64  // blocks found in memory
 	CacheReads int64  // blocks read from the disk
+	TailHits   uint64 // readings of histories answered from the newest messages in memory
+	TailMisses uint64 // readings that asked the database
 
 	// Gauges.
 	Up   bool
 	Size uint64 // bytes of the files
 	Free uint64 // bytes left on the disk; 0 if that is not known
+	Tail int64  // bytes of newest messages in memory
 }
 
 // Stats counts.
@@ -34,6 +37,10 @@ func (d *DB) Stats() Stats {
 		Failures: d.failures.Load(), Repairs: d.repairs.Load(), Full: d.full.Load(), Up: d.Health() == nil,
 	}
 	s.Free, _ = d.free()
+	s.TailHits, s.TailMisses = d.tailHits.Load(), d.tailMisses.Load()
+	for _, e := range d.all() {
+		s.Tail += e.tails.size()
+	}
 	d.pebbleMu.RLock()
 	defer d.pebbleMu.RUnlock()
 	if d.pebble != nil {

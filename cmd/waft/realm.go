@@ -126,7 +126,7 @@ func (s *server) engine(r *realmSettings) (broker.Engine, broker.Store, error) {
 			MaxKeys: r.Memory.MaxKeys, Sweep: r.Memory.Sweep.Duration,
 		}), broker.NewMemoryStore(), nil
 	}
-	e, err := s.disk.Engine(r.ID, disk.EngineOptions{MaxCached: r.Disk.MaxCached, MaxBytes: r.Disk.MaxBytes, MaxKeys: r.Disk.MaxKeys})
+	e, err := s.disk.Engine(r.ID, disk.EngineOptions{MaxCached: r.Disk.MaxCached, MaxBytes: r.Disk.MaxBytes, MaxTail: r.Disk.MaxTail, MaxKeys: r.Disk.MaxKeys})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -23,6 +23,7 @@ type diskSettings struct {
 type realmDisk struct {
 	MaxCached int   `toml:"max_cached"` // channels whose state is in memory; default 100000
 	MaxBytes  int64 `toml:"max_bytes"`  // of kept messages; 0 (default): no limit but disk.min_free
+	MaxTail   int64 `toml:"max_tail"`   // bytes of the channels' newest messages that stay in memory; default 33554432
 	MaxKeys   int   `toml:"max_keys"`   // idempotency keys remembered for each channel that keeps nothing; default 10000
 }
 
@@ -39,6 +40,7 @@ func (d *diskSettings) complete() {
 
 func (d *realmDisk) complete() {
 	fill(&d.MaxCached, 100_000)
+	fill(&d.MaxTail, 32<<20)
 	fill(&d.MaxKeys, 10_000)
 }
 
