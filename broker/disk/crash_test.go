@@ -79,8 +79,11 @@ func crash(t *testing.T, fsync Fsync, seed uint64, crashes int) (lost []string) 
 	working.Wait()
 	mu.Lock()
 	defer mu.Unlock()
-	for _, c := range dead {
+	for i, c := range dead {
 		lost = append(lost, c.before.missing(t, c.fs, fsync)...)
+		if i%5 == 0 {
+			lost = append(lost, faults(t, "data", c.fs)...)
+		}
 		points.Add(1)
 	}
 	return lost

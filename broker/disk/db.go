@@ -36,6 +36,9 @@ type DB struct {
 
 	pebbleMu sync.RWMutex // read: while something is read through pebble; write: while it is replaced
 	pebble   *pebble.DB   // nil: could not be opened again
+	fuse     *fuse        // of that pebble
+
+	backing sync.Mutex // held while a backup is made
 
 	salt     atomic.Uint64 // what all epochs are xored with
 	littered chan *channel // to be swept soon
@@ -97,6 +100,15 @@ func Open(o Options) (*DB, error) {
 // open opens pebble behind a new fuse; pebbleMu is held, or nobody else is there yet.
 func (d *DB) open() error {
 	guard := &fuse{FS: d.opts.fs, onto: d.fail}
+	db, err := openPebble(d.opts.Dir, d.pebbleOptions(guard))
+	if err != nil {
+		return openError(d.opts.Dir, err)
+	}
+	d.pebble, d.fuse = db, guard
+	return nil
+}
+
+func (d *DB) pebbleOptions(guard *fuse) *pebble.Options {
 	options := &pebble.Options{
 		FS: guard, Lock: d.lock, Cache: d.cache, FormatMajorVersion: formatOfPebble,
 		MemTableSize: 16 << 20,
@@ -114,12 +126,7 @@ func (d *DB) open() error {
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	db, err := openPebble(d.opts.Dir, options)
-	if err != nil {
-		return openError(d.opts.Dir, err)
-	}
-	d.pebble = db
-	return nil
+	return options
 }
 
 // openPebble is pebble.Open, which panics at some kinds of damage.
@@ -185,12 +192,8 @@ func (d *DB) prepare() error {
 			facts[string(key)] = v
 		}
 	}
-	switch v := facts[string(metaFormat)]; {
-	case len(v) == 8 && binary.BigEndian.Uint64(v) > format:
-		return broker.Errorf(broker.Internal, "the database in %s has format %d, and this version of waft knows up to %d; use a newer version, or another directory",
-			d.opts.Dir, binary.BigEndian.Uint64(v), format)
-	case v != nil && len(v) != 8:
-		return openError(d.opts.Dir, fmt.Errorf("%w: format", pebble.ErrCorruption))
+	if err := d.checkFormat(facts[string(metaFormat)]); err != nil {
+		return err
 	}
 	if v := facts[string(metaState)]; len(v) == 16 {
 		d.sequence, d.revision = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
@@ -214,6 +217,18 @@ func (d *DB) prepare() error {
 		}
 	}
 	return d.writeFacts()
+}
+
+// checkFormat refuses what a newer version has written.
+func (d *DB) checkFormat(v []byte) error {
+	switch {
+	case len(v) == 8 && binary.BigEndian.Uint64(v) > format:
+		return broker.Errorf(broker.Internal, "the database in %s has format %d, and this version of waft knows up to %d; use a newer version, or another directory",
+			d.opts.Dir, binary.BigEndian.Uint64(v), format)
+	case v != nil && len(v) != 8:
+		return openError(d.opts.Dir, fmt.Errorf("%w: format", pebble.ErrCorruption))
+	}
+	return nil
 }
 
 // writeFacts notes what this process stands for.

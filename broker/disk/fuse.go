@@ -16,7 +16,14 @@ import (
 type fuse struct {
 	vfs.FS
 	blown atomic.Pointer[error]
-	onto  func(error) // told once, of the first failure; must not block
+	onto  func(error)            // told once, of the first failure; must not block
+	spare atomic.Pointer[string] // a directory in which a failure is none of the database's; nil: there is none (backup.go)
+}
+
+// spares tells whether a path is in the directory that does not count, or the one above it.
+func (f *fuse) spares(path string) bool {
+	dir := f.spare.Load()
+	return dir != nil && (path == *dir || f.FS.PathDir(path) == *dir || path == f.FS.PathDir(*dir))
 }
 
 var errBlown = errors.New("an earlier write failed")
@@ -43,6 +50,14 @@ func (f *fuse) blow(err error) {
 	}
 }
 
+// at is do for what changes something at a path.
+func (f *fuse) at(path string, change func() error) error {
+	if f.spares(path) {
+		return change()
+	}
+	return f.do(change)
+}
+
 func (f *fuse) do(change func() error) error {
 	if err := f.gate(); err != nil {
 		return err
@@ -50,7 +65,10 @@ func (f *fuse) do(change func() error) error {
 	return f.check(change())
 }
 
-func (f *fuse) file(open func() (vfs.File, error)) (vfs.File, error) {
+func (f *fuse) file(name string, open func() (vfs.File, error)) (vfs.File, error) {
+	if f.spares(name) {
+		return open()
+	}
 	if err := f.gate(); err != nil {
 		return nil, err
 	}
@@ -63,7 +81,7 @@ func (f *fuse) file(open func() (vfs.File, error)) (vfs.File, error) {
 
 // Create implements vfs.FS.
 func (f *fuse) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.file(func() (vfs.File, error) {
+	return f.file(name, func() (vfs.File, error) {
 		file, err := f.FS.Create(name, category)
 		if err == nil && strings.HasPrefix(f.FS.PathBase(name), "MANIFEST-") {
 			// Pebble syncs the directory once it has both the file and the marker that names it. A crash before that may leave, where
@@ -78,44 +96,46 @@ func (f *fuse) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 
 // OpenReadWrite implements vfs.FS.
 func (f *fuse) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	return f.file(func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, opts...) })
+	return f.file(name, func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, opts...) })
 }
 
 // ReuseForWrite implements vfs.FS.
 func (f *fuse) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return f.file(func() (vfs.File, error) { return f.FS.ReuseForWrite(oldname, newname, category) })
+	return f.file(newname, func() (vfs.File, error) { return f.FS.ReuseForWrite(oldname, newname, category) })
 }
 
 // OpenDir implements vfs.FS. Directories are opened to be synced.
 func (f *fuse) OpenDir(name string) (vfs.File, error) {
 	file, err := f.FS.OpenDir(name)
-	if err != nil {
-		return nil, err
+	if err != nil || f.spares(name) {
+		return file, err
 	}
 	return &fusedFile{file, f}, nil
 }
 
 // Link implements vfs.FS.
 func (f *fuse) Link(oldname, newname string) error {
-	return f.do(func() error { return f.FS.Link(oldname, newname) })
+	return f.at(newname, func() error { return f.FS.Link(oldname, newname) })
 }
 
 // Remove implements vfs.FS.
-func (f *fuse) Remove(name string) error { return f.do(func() error { return f.FS.Remove(name) }) }
+func (f *fuse) Remove(name string) error {
+	return f.at(name, func() error { return f.FS.Remove(name) })
+}
 
 // RemoveAll implements vfs.FS.
 func (f *fuse) RemoveAll(name string) error {
-	return f.do(func() error { return f.FS.RemoveAll(name) })
+	return f.at(name, func() error { return f.FS.RemoveAll(name) })
 }
 
 // Rename implements vfs.FS.
 func (f *fuse) Rename(oldname, newname string) error {
-	return f.do(func() error { return f.FS.Rename(oldname, newname) })
+	return f.at(newname, func() error { return f.FS.Rename(oldname, newname) })
 }
 
 // MkdirAll implements vfs.FS.
 func (f *fuse) MkdirAll(dir string, perm os.FileMode) error {
-	return f.do(func() error { return f.FS.MkdirAll(dir, perm) })
+	return f.at(dir, func() error { return f.FS.MkdirAll(dir, perm) })
 }
 
 // Unwrap implements vfs.FS.

@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // counters only grow.
 type counters struct {
-	commits, operations, syncs, failures, repairs, full, tailHits, tailMisses atomic.Uint64
+	commits, operations, syncs, failures, repairs, full, backups, tailHits, tailMisses atomic.Uint64
 }
 
 // Stats is a snapshot of a database's counts.
@@ -18,6 +18,7 @@ type Stats struct {
 	Failures   uint64 // times that writing failed, and the database went out of service
 	Repairs    uint64 // times that it came back
 	Full       uint64 // times that something was refused because there was no room
+	Backups    uint64 // copies made by Backup
 	CacheHits  int64  // blocks found in memory
 	CacheReads int64  // blocks read from the disk
 	TailHits   uint64 // readings of histories answered from the newest messages in memory
@@ -37,7 +38,7 @@ func (d *DB) Stats() Stats {
 		Failures: d.failures.Load(), Repairs: d.repairs.Load(), Full: d.full.Load(), Up: d.Health() == nil,
 	}
 	s.Free, _ = d.free()
-	s.TailHits, s.TailMisses = d.tailHits.Load(), d.tailMisses.Load()
+	s.Backups, s.TailHits, s.TailMisses = d.backups.Load(), d.tailHits.Load(), d.tailMisses.Load()
 	for _, e := range d.all() {
 		s.Tail += e.tails.size()
 	}

@@ -123,7 +123,8 @@ func TestTail_says_what_the_memory_engine_says(t *testing.T) {
 func compare(t *testing.T, seed uint64, steps int) {
 	const long = 10_000 * time.Hour
 	random := rand.New(rand.NewPCG(seed, 7))
-	d := openDB(t, Options{Dir: "data", fs: vfs.NewMem(), Sweep: []time.Duration{20 * time.Second, long}[seed%2], Window: long, Forget: long})
+	files := vfs.NewMem()
+	d := openDB(t, Options{Dir: "data", fs: files, Sweep: []time.Duration{20 * time.Second, long}[seed%2], Window: long, Forget: long})
 	e := with(t, d, EngineOptions{MaxTail: []int64{1200, 5000, 20_000, 1 << 20}[seed%4], MaxCached: []int{1, 100}[seed/4%2]})
 	sizes := []int{3, 10, 40, 0}
 	if e.opts.MaxCached == 1 { // then a channel that keeps nothing is forgotten at once, which the memory engine does not do
@@ -195,6 +196,12 @@ func compare(t *testing.T, seed uint64, steps int) {
 				t.Fatalf("step %d: %s %+v after %d %v before %d %v:\n got %s\nwant %s", step, c, r, after, one, before, two, got, want)
 			}
 		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range faults(t, "data", files) {
+		t.Error(fault)
 	}
 }
 
