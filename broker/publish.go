@@ -102,7 +102,15 @@ func (b *Broker) accept(ctx context.Context, who Principal, m *Message, o Publis
 }
 
 func (b *Broker) check(m *Message, o PublishOptions) error {
-	most := b.limits.Load().MaxMessage
+	if err := checkID("idempotency key", o.IdempotencyKey); err != nil {
+		return err
+	}
+	return CheckMessage(m, b.limits.Load().MaxMessage)
+}
+
+// CheckMessage tells whether a message may be given to an engine, with at most so many bytes of text, and compacts its JSON. Publish
+// does it by itself. Errors: Invalid, TooLarge, Forbidden (a reserved channel).
+func CheckMessage(m *Message, most int) error {
 	switch {
 	case m.Channel == "":
 		return Errorf(Invalid, "the message names no channel")
@@ -115,9 +123,6 @@ func (b *Broker) check(m *Message, o PublishOptions) error {
 			m.Channel, m.Size()-messageOverhead, most)
 	}
 	if err := checkID("id", m.ID); err != nil {
-		return err
-	}
-	if err := checkID("idempotency key", o.IdempotencyKey); err != nil {
 		return err
 	}
 	var err error

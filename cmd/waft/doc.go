@@ -27,6 +27,8 @@
 //	certificates.go    what is shown over TLS; acme.go where an authority makes it; redirect.go for who comes without TLS
 //	logging.go         log lines; what sessions do; sparingly.go those that strangers can bring about
 //	firstrun.go        what to paste when nothing is configured
+//	data.go            the data directory: backup, check, export, import, with data_lines.go; control.go the socket in it, by which a
+//	                   server that runs is asked
 //	client.go          what publish, subscribe and bench have in common
 //	bayeux_client.go   the Bayeux client of subscribe: sockets; bayeux_replies.go: what comes over them
 //	check.go           the outside monitor: its flags; check_tokens.go its credentials; check_run.go the check of one server;

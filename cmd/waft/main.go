@@ -67,7 +67,7 @@ func (p *program) app() *cli.App {
 		HideVersion:    true,
 		ExitErrHandler: func(*cli.Context, error) {}, // run says it, once
 		Commands: []*cli.Command{
-			p.serveCommand(), p.publishCommand(), p.subscribeCommand(), p.checkCommand(), p.tokenCommand(), p.configCommand(), p.benchCommand(), p.versionCommand(),
+			p.serveCommand(), p.publishCommand(), p.subscribeCommand(), p.checkCommand(), p.tokenCommand(), p.configCommand(), p.dataCommand(), p.benchCommand(), p.versionCommand(),
 		},
 	}
 	app.Action = noCommand("waft", app.Commands, func(c *cli.Context) error { return cli.ShowAppHelp(c) })

@@ -9,7 +9,6 @@ import (
 
 	"waft/bayeux"
 	"waft/broker"
-	"waft/broker/disk"
 	"waft/broker/presence"
 	"waft/httppub"
 	"waft/httppub/sse"
@@ -126,7 +125,7 @@ func (s *server) engine(r *realmSettings) (broker.Engine, broker.Store, error) {
 			MaxKeys: r.Memory.MaxKeys, Sweep: r.Memory.Sweep.Duration,
 		}), broker.NewMemoryStore(), nil
 	}
-	e, err := s.disk.Engine(r.ID, disk.EngineOptions{MaxCached: r.Disk.MaxCached, MaxBytes: r.Disk.MaxBytes, MaxTail: r.Disk.MaxTail, MaxKeys: r.Disk.MaxKeys})
+	e, err := s.disk.Engine(r.ID, r.Disk.options())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -25,6 +25,7 @@ type server struct {
 	proxyStats      proxyStats
 	certificates    *certificates // nil: plain HTTP
 	disk            *disk.DB      // nil: everything is in memory
+	control         *control      // nil: there is none
 	realms          []*realm
 	public, private net.Listener
 	web, admin      *http.Server
@@ -70,6 +71,10 @@ func newServer(ctx context.Context, settings *settings, env environment, logger 
 			return nil, err
 		}
 		s.ready.health = s.disk.Health
+		if s.control, err = newControl(ctx, settings.Data, s.disk, logger); err != nil {
+			logger.WarnContext(ctx, "the socket in the data directory cannot be opened: no backups while the server runs", slog.Any("error", err))
+			err = nil
+		}
 		logger.InfoContext(ctx, "histories and state are kept", slog.String("data", settings.Data), slog.String("fsync", settings.Disk.Fsync))
 	}
 	for i := range settings.Realms {
@@ -163,6 +168,9 @@ func (s *server) stop(ctx context.Context) error {
 	for _, r := range s.realms {
 		failed = append(failed, r.broker.Shutdown(ctx))
 		r.access.verifier.Load().Close()
+	}
+	if s.control != nil {
+		s.control.close(s.settings.Data)
 	}
 	if s.disk != nil {
 		failed = append(failed, s.disk.Close())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"waft/broker/disk"
@@ -44,8 +45,16 @@ func (d *realmDisk) complete() {
 	fill(&d.MaxKeys, 10_000)
 }
 
+func (d *realmDisk) options() disk.EngineOptions {
+	return disk.EngineOptions{MaxCached: d.MaxCached, MaxBytes: d.MaxBytes, MaxTail: d.MaxTail, MaxKeys: d.MaxKeys}
+}
+
 // open opens the database in dir.
 func (d *diskSettings) open(dir string, logger *slog.Logger) (*disk.DB, error) {
+	dir, err := filepath.Abs(dir) // a backup must not be made in it, whatever it is called
+	if err != nil {
+		return nil, err
+	}
 	return disk.Open(disk.Options{
 		Dir: dir, Fsync: disk.Fsync(d.Fsync), Interval: d.Interval.Duration, Cache: d.Cache, MinFree: d.MinFree, Window: d.Window.Duration,
 		Sweep: d.Sweep.Duration, Forget: d.Forget.Duration, Retry: d.Retry.Duration, Logger: logger,
