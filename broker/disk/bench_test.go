@@ -2,7 +2,9 @@ package disk
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,49 +66,137 @@ func BenchmarkPublish_not_kept(b *testing.B) {
 	}
 }
 
-// fill publishes to many channels.
+// fillChannels publishes to many channels, in batches.
 func fillChannels(b *testing.B, e *Engine, channels, each int) {
-	var wg sync.WaitGroup
-	var next atomic.Int64
-	for range 256 {
-		wg.Go(func() {
-			for i := next.Add(1); i <= int64(channels*each); i = next.Add(1) {
-				publish(b, e, broker.Channel(fmt.Sprintf("/c/%d", i%int64(channels))), fmt.Sprint(i), broker.Append{Keep: broker.Retention{Size: 100}})
+	data := []byte(`"` + strings.Repeat("x", 254) + `"`)
+	batch := make([]broker.Append, 0, 512)
+	send := func() {
+		if _, err := e.PublishAll(context.Background(), batch); err != nil {
+			b.Fatal(err)
+		}
+		batch = batch[:0]
+	}
+	for i := range channels * each {
+		batch = append(batch, broker.Append{
+			Message: &broker.Message{Channel: broker.Channel(fmt.Sprintf("/c/%d", i%channels)), ID: fmt.Sprint(i), Data: data, Time: time.Now()},
+			Keep:    broker.Retention{Size: 100},
+		})
+		if len(batch) == cap(batch) {
+			send()
+		}
+	}
+	send()
+}
+
+// BenchmarkHistory reads 100 messages of one channel among 100,000, as a client that resumes: from the newest messages in memory, from
+// Pebble's blocks in memory, and from its files, which the system has in memory.
+func BenchmarkHistory(b *testing.B) {
+	const channels, deep = 100_000, 1000
+	o := Options{Dir: b.TempDir(), Fsync: FsyncNever, MinFree: 1}
+	d := openDB(b, o)
+	e := start(b, d)
+	fillChannels(b, e, channels, 3)
+	fillChannels(b, e, deep, 97)
+	if err := d.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct {
+		name        string
+		tail, cache int64
+		warm        bool
+	}{{"tail", 1 << 30, 0, true}, {"blocks", 1, 1 << 30, true}, {"cold", 1, 1 << 20, false}} {
+		b.Run(c.name, func(b *testing.B) {
+			o := o
+			o.Cache = c.cache
+			d := openDB(b, o)
+			e, err := d.Engine("default", EngineOptions{MaxTail: c.tail})
+			if err == nil {
+				err = e.Start(func(*broker.Message) int { return 0 })
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			read := func(i int) {
+				p, err := e.History(context.Background(), broker.Channel(fmt.Sprintf("/c/%d", i*7919%deep)), broker.Range{})
+				if err != nil || len(p.Messages) != 100 {
+					b.Fatal(len(p.Messages), err)
+				}
+			}
+			for i := 0; c.warm && i < deep; i++ {
+				read(i)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				read(i)
 			}
 		})
 	}
-	wg.Wait()
 }
 
-// BenchmarkHistory reads 100 messages of one channel among many.
-func BenchmarkHistory(b *testing.B) {
+// BenchmarkTail_storm is many clients that resume in one channel at a time.
+func BenchmarkTail_storm(b *testing.B) {
 	e := start(b, openDB(b, Options{Fsync: FsyncNever}))
-	const channels = 1000
-	fillChannels(b, e, channels, 100)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		p, err := e.History(context.Background(), broker.Channel(fmt.Sprintf("/c/%d", i*7919%channels)), broker.Range{})
-		if err != nil || len(p.Messages) != 100 {
-			b.Fatal(len(p.Messages), err)
-		}
+	fillChannels(b, e, 1, 100)
+	p, err := e.History(context.Background(), "/c/0", broker.Range{Limit: 1})
+	if err != nil {
+		b.Fatal(err)
 	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if p, err := e.History(context.Background(), "/c/0", broker.Range{After: p.Last}); err != nil || len(p.Messages) != 0 {
+				b.Error(len(p.Messages), err)
+			}
+			if p, err := e.History(context.Background(), "/c/0", broker.Range{After: p.Messages[0].Position}); err != nil || len(p.Messages) != 99 {
+				b.Error(len(p.Messages), err)
+			}
+		}
+	})
 }
 
-// BenchmarkOpen opens a database of 100,000 messages in 10,000 channels.
+// messages is how many BenchmarkOpen has: go test -run '^$' -bench Open ./broker/disk -messages 1000000
+var messages = flag.Int("messages", 100_000, "messages that BenchmarkOpen has stored, ten in a channel")
+
+// BenchmarkOpen opens a database and counts what is in it.
 func BenchmarkOpen(b *testing.B) {
 	o := Options{Dir: b.TempDir(), Fsync: FsyncNever, MinFree: 1}
 	d := openDB(b, o)
-	fillChannels(b, start(b, d), 10_000, 10)
+	fillChannels(b, start(b, d), max(*messages/10, 1), 10)
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapInuse)
+	}
+	var closed, open float64
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := d.Close(); err != nil {
 			b.Fatal(err)
 		}
+		b.StopTimer()
+		closed = heap()
+		b.StartTimer()
 		var err error
 		if d, err = Open(o); err != nil {
 			b.Fatal(err)
 		}
 		start(b, d)
+		b.StopTimer()
+		open = heap()
+		b.StartTimer()
 	}
+	b.ReportMetric((open-closed)/1e6, "MB-heap")
+	b.ReportMetric(float64(*messages), "messages")
 	d.Close()
+}
+
+// BenchmarkPublishAll is a hundred messages of 256 bytes that wait for the disk together.
+func BenchmarkPublishAll(b *testing.B) {
+	e := start(b, openDB(b, Options{}))
+	b.ReportAllocs()
+	for b.Loop() {
+		fillChannels(b, e, 100, 1)
+	}
+	b.ReportMetric(100*float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
