@@ -102,10 +102,10 @@ func (b *Broker) accept(ctx context.Context, who Principal, m *Message, o Publis
 }
 
 func (b *Broker) check(m *Message, o PublishOptions) error {
-	if err := checkID("idempotency key", o.IdempotencyKey); err != nil {
+	if err := CheckMessage(m, b.limits.Load().MaxMessage); err != nil {
 		return err
 	}
-	return CheckMessage(m, b.limits.Load().MaxMessage)
+	return checkID("idempotency key", o.IdempotencyKey)
 }
 
 // CheckMessage tells whether a message may be given to an engine, with at most so many bytes of text, and compacts its JSON. Publish

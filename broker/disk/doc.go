@@ -28,6 +28,9 @@
 //     move to another disk), which is told by the inode and change time of the file waft-identity, on Linux; when the channel had
 //     nothing to keep for Options.Forget; when its rule came to keep nothing. A snapshot of a whole disk cannot be told from
 //     the disk: whoever puts one back removes waft-identity before the start.
+//   - A batch is one commit: all of it is stored, or nothing.
+//   - What is forgotten for another reason than a limit changes the realm's mark, in the commit that forgets it (mark.go).
+//   - A backup is a whole database as of one moment after it was asked for, or not there; its failures are none of the database's.
 //   - Time that goes back keeps messages until it has caught up, and forgets no idempotency key early or late: those count on a
 //     clock that goes on from the newest key.
 //
@@ -63,6 +66,7 @@
 // db.go opens and closes; create.go makes directories; keys.go and record.go are the schema; batch.go publishes several messages at once;
 // history.go, recent.go, tail.go, listing.go and remove.go are the rest of broker.Engine; trim.go is what falls out of a history, sweep.go what goes off
 // the disk; mark.go how readers of wildcards are told of what was forgotten; store.go records; identity_linux.go how copies are told; stats.go counts.
+// backup.go copies a database that is in use; readonly.go reads one that is not, and check.go holds its parts against one another.
 //
 // # Not here
 //

@@ -155,7 +155,7 @@ func (c *tails) read(t *tail) (messages []*broker.Message, from, last, changes u
 	if t.place != nil {
 		c.used.MoveToFront(t.place)
 	}
-	return t.messages[:len(t.messages):len(t.messages)], t.from, t.last, t.changes
+	return slices.Clip(t.messages), t.from, t.last, t.changes
 }
 
 // fill puts in what was read from the disk: everything behind from up to last, of which the tail has the rest; changes is as of

@@ -73,11 +73,11 @@ func backUp(w http.ResponseWriter, r *http.Request, db *disk.DB, logger *slog.Lo
 		err = db.Backup(filepath.Clean(to))
 	}
 	if err != nil {
-		logger.Error("a backup failed", slog.String("directory", to), slog.Any("error", err))
-		plain(w, http.StatusConflict, err.Error()+"\n")
+		logger.ErrorContext(r.Context(), "a backup failed", slog.String("directory", to), slog.Any("error", err))
+		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	}
-	logger.Info("a backup was made", slog.String("directory", to), slog.Duration("took", time.Since(began)))
+	logger.InfoContext(r.Context(), "a backup was made", slog.String("directory", to), slog.Duration("took", time.Since(began)))
 	plain(w, http.StatusOK, "done\n")
 }
 

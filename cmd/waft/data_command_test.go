@@ -215,8 +215,14 @@ func TestData_check_tells_what_is_wrong(t *testing.T) {
 
 func TestData_usage(t *testing.T) {
 	for _, args := range [][]string{
-		{"data", "backup"}, {"data", "backup", "a", "b"}, {"data", "backup", "a"}, {"data", "check"}, {"data", "export", "a", "b"},
-		{"data", "import"}, {"data", "import", "--data", "x", "--realm", "none"}, {"data", "nonsense"},
+		{"data", "backup"},
+		{"data", "backup", "a", "b"},
+		{"data", "backup", "a"},
+		{"data", "check"},
+		{"data", "export", "a", "b"},
+		{"data", "import"},
+		{"data", "import", "--data", "x", "--realm", "none"},
+		{"data", "nonsense"},
 	} {
 		if code, _, stderr := run(t, nil, args...); code != exitUsage {
 			t.Errorf("%q: exit code %d: %s", args, code, stderr)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"waft/broker"
@@ -38,9 +39,7 @@ func export(ctx context.Context, r *disk.Reading, realm string, to io.Writer) er
 	err = r.Messages(ctx, realm, func(m *broker.Message) error {
 		n++
 		l := line{Channel: m.Channel, ID: m.ID, Formats: map[string]json.RawMessage{}, Time: new(m.Time.UTC()), Publisher: m.Publisher}
-		for name, f := range m.Formats {
-			l.Formats[name] = f
-		}
+		maps.Copy(l.Formats, m.Formats)
 		if m.Data != nil {
 			l.Formats[jsonObject] = m.Data
 		}
