@@ -134,23 +134,29 @@ func (l *channelLog) page(r Range) (Page, error) {
 	if l.last > 0 {
 		p.Last = Position{Epoch: l.epoch, Offset: l.last}
 	}
-	found := kept[from:to]
-	if r.IDs != nil {
-		found = withIDs(found, r.IDs)
-	}
-	if r.Limit > 0 && len(found) > r.Limit {
-		p.Complete = false
-		if r.Newest {
-			found = found[len(found)-r.Limit:]
-		} else {
-			found = found[:r.Limit]
-		}
-	}
+	var found []*Message
+	found, p.Complete = r.Pick(kept[from:to])
 	if len(found) > 0 {
 		p.Messages = slices.Clone(found)
 		p.Index = slices.Index(kept, found[0])
 	}
 	return p, nil
+}
+
+// Pick takes what IDs, Limit and Newest ask for out of messages that lie between After and Before, for engines. all is false if Limit
+// left something out. What it returns may be a part of messages.
+func (r Range) Pick(messages []*Message) (picked []*Message, all bool) {
+	if r.IDs != nil {
+		messages = withIDs(messages, r.IDs)
+	}
+	switch {
+	case r.Limit <= 0 || len(messages) <= r.Limit:
+		return messages, true
+	case r.Newest:
+		return messages[len(messages)-r.Limit:], false
+	default:
+		return messages[:r.Limit], false
+	}
 }
 
 // withIDs picks the messages with these ids; the channel waits meanwhile, so not by comparing each with each.

@@ -80,33 +80,14 @@ func (s *sight) pick(p *broker.Page, r broker.Range, messages []*broker.Message,
 	if covered >= from && (!newest || j-i <= r.Limit) {
 		return false
 	}
-	found := messages[i:j]
-	if r.IDs != nil {
-		found = withIDs(found, r.IDs)
-	}
-	if r.Limit > 0 && len(found) > r.Limit {
-		p.Complete = false
-		if r.Newest {
-			found = found[len(found)-r.Limit:]
-		} else {
-			found = found[:r.Limit]
-		}
-	}
+	var found []*broker.Message
+	found, p.Complete = r.Pick(messages[i:j])
 	if len(found) > 0 {
 		p.Messages = slices.Clone(found)
 		behind := len(messages) - search(messages, found[0].Position.Offset)
 		p.Index = max(int(s.count)-behind, 0)
 	}
 	return true
-}
-
-// withIDs picks the messages with these ids.
-func withIDs(messages []*broker.Message, ids []string) []*broker.Message {
-	wanted := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		wanted[id] = true
-	}
-	return slices.DeleteFunc(slices.Clone(messages), func(m *broker.Message) bool { return !wanted[m.ID] })
 }
 
 // retain puts a page that was read from the disk into memory, if it reaches up to the newest message.

@@ -78,6 +78,14 @@ func (p *program) dataDir(c *cli.Context) (string, error) {
 	return s.Data, nil
 }
 
+// reading opens that directory to be read.
+func (p *program) reading(c *cli.Context) (dir string, r *disk.Reading, err error) {
+	if dir, err = p.dataDir(c); err == nil {
+		r, err = disk.Read(dir)
+	}
+	return dir, r, err
+}
+
 var errNoData = configErrorf("no data directory is configured; name it with --data")
 
 func (p *program) dataBackup(c *cli.Context) error {
@@ -127,11 +135,7 @@ func backUpClosed(dir, to string) error {
 }
 
 func (p *program) dataCheck(c *cli.Context) error {
-	dir, err := p.dataDir(c)
-	if err != nil {
-		return err
-	}
-	r, err := disk.Read(dir)
+	dir, r, err := p.reading(c)
 	if err != nil {
 		return err
 	}
@@ -152,11 +156,7 @@ func (p *program) dataCheck(c *cli.Context) error {
 }
 
 func (p *program) dataExport(c *cli.Context) error {
-	dir, err := p.dataDir(c)
-	if err != nil {
-		return err
-	}
-	r, err := disk.Read(dir)
+	_, r, err := p.reading(c)
 	if err != nil {
 		return err
 	}
