@@ -87,24 +87,22 @@ func (s *keySet) renew(ctx context.Context) bool {
 	return true
 }
 
-// await waits for a fetch that may bring a key, if one may begin or has begun. It tells whether to look again.
-func (s *keySet) await(ctx context.Context, kid string) bool {
+// await waits for a fetch that may bring a key, if one may begin or has begun.
+func (s *keySet) await(ctx context.Context, kid string) {
 	if s.o.URL == "" || len(kid) > maxKid {
-		return false
+		return
 	}
 	round := s.join(kid)
 	if round == nil {
-		return false
+		return
 	}
 	patience := time.NewTimer(s.o.Timeout)
 	defer patience.Stop()
 	select {
 	case <-round:
-		return true
 	case <-patience.C:
 	case <-ctx.Done():
 	}
-	return false
 }
 
 // join gives the end of the fetch to wait for; nil if there is none, and none may begin.

@@ -221,10 +221,9 @@ func (v *Verifier) fromSets(ctx context.Context, kid, alg string, t compact) (*p
 		if !s.allows(alg) {
 			continue
 		}
-		if s.await(ctx, kid) {
-			if key := s.find(kid, alg); key != nil && key.signed(t) {
-				return key, nil
-			}
+		s.await(ctx, kid) // also where there was nothing to wait for: a fetch may have ended since the look above
+		if key := s.find(kid, alg); key != nil && key.signed(t) {
+			return key, nil
 		}
 		if s.current.Load() == nil {
 			return nil, broker.Errorf(broker.Unavailable, "the keys of this realm could not be fetched yet, so the token cannot be verified now")
