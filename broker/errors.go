@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind says what sort of failure an error is. The set is closed: every adapter has one table from kind to its
@@ -59,6 +60,8 @@ type Error struct {
 	Text  string
 	Err   error
 	About Pattern // the channel or pattern at fault, where the operation was about several; else ""
+
+	RetryAfter time.Duration // of RateLimited: when it would do; 0: it is not known
 }
 
 // Errorf makes an Error of kind; a %w in format becomes its cause.
@@ -89,6 +92,14 @@ func AboutOf(err error) (p Pattern, ok bool) {
 		return e.About, true
 	}
 	return "", false
+}
+
+// RetryAfterOf is how long one has to wait, if err tells it.
+func RetryAfterOf(err error) time.Duration {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
 }
 
 // TextOf is the sentence of err that a stranger may read. Whatever is Internal reads "internal error".

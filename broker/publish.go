@@ -60,33 +60,73 @@ func (b *Broker) pace(n int) error {
 		return nil
 	}
 	b.counters.rejected[RateLimited].Add(uint64(n))
-	return Errorf(RateLimited, "too many messages are being published; try again in %v", wait.Round(time.Second)+time.Second)
+	return &Error{
+		Kind: RateLimited, RetryAfter: wait,
+		Text: fmt.Sprintf("too many messages are being published; try again in %v", wait.Round(time.Second)+time.Second),
+	}
 }
 
 // PublishAll publishes a batch in order, or nothing of it: every message is checked and authorized before the first
 // is stored. The error is a *BatchError. Only a failing engine that is no Batcher can leave a batch half stored; the
 // receipts then are those of the part that was.
 func (b *Broker) PublishAll(ctx context.Context, who Principal, batch []Publication) ([]Receipt, error) {
-	for i, p := range batch {
-		if err := b.accept(ctx, who, p.Message, p.PublishOptions); err != nil {
-			return nil, &BatchError{Index: i, Err: err}
-		}
+	a, err := b.Accept(ctx, who, batch)
+	if err != nil {
+		return nil, err
 	}
-	if err := b.pace(len(batch)); err != nil {
-		return nil, &BatchError{Index: 0, Err: err}
+	if err := a.Pace(); err != nil {
+		return nil, err
 	}
 	if e, ok := b.engine.(Batcher); ok && len(batch) > 1 {
 		return b.commitAll(ctx, who, batch, e)
 	}
 	receipts := make([]Receipt, 0, len(batch))
-	for i, p := range batch {
-		r, err := b.commit(ctx, who, p.Message, p.PublishOptions)
+	for i := range batch {
+		r, err := a.Commit(ctx, i)
 		if err != nil {
 			return receipts, &BatchError{Index: i, Err: err}
 		}
 		receipts = append(receipts, r)
 	}
 	return receipts, nil
+}
+
+// Accepted is a batch that may be published: PublishAll in three steps, for an adapter that has something to do between them.
+type Accepted struct {
+	broker *Broker
+	who    Principal
+	batch  []Publication
+}
+
+// Accept checks and authorizes a batch, which the broker owns from then on. The error is a *BatchError.
+func (b *Broker) Accept(ctx context.Context, who Principal, batch []Publication) (Accepted, error) {
+	for i, p := range batch {
+		if err := b.accept(ctx, who, p.Message, p.PublishOptions); err != nil {
+			return Accepted{}, &BatchError{Index: i, Err: err}
+		}
+	}
+	return Accepted{b, who, batch}, nil
+}
+
+// Pace counts the batch against the realm's rate. It comes before the first Commit. The error is a *BatchError.
+func (a Accepted) Pace() error {
+	if err := a.broker.pace(len(a.batch)); err != nil {
+		return &BatchError{Index: 0, Err: err}
+	}
+	return nil
+}
+
+// Only is publication i alone, as the first of an Accepted that keeps none of the others.
+func (a Accepted) Only(i int) Accepted {
+	a.batch = []Publication{a.batch[i]}
+	return a
+}
+
+// Commit stores and delivers publication i of the batch, and is called once for it. It may be later, on another goroutine: what was
+// accepted is not asked about again. Errors: the engine's.
+func (a Accepted) Commit(ctx context.Context, i int) (Receipt, error) {
+	p := a.batch[i]
+	return a.broker.commit(ctx, a.who, p.Message, p.PublishOptions)
 }
 
 // accept checks everything about a publication that can be checked before it is stored.

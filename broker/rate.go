@@ -26,6 +26,9 @@ func PerSecond(n, seconds int) Rate {
 // Unlimited tells whether r sets no limit.
 func (r Rate) Unlimited() bool { return r.every == 0 }
 
+// Burst is how much may happen at once after a quiet time.
+func (r Rate) Burst() int { return r.burst }
+
 // Tally is what somebody has used of a Rate; the zero Tally is nothing. It is one number, so that every session can have
 // one: the time at which all that was taken is earned again. (The generic cell rate algorithm, ITU-T I.371.)
 type Tally struct{ earned atomic.Int64 }
@@ -47,6 +50,9 @@ func (t *Tally) Take(r Rate, now int64, n int) (wait time.Duration) {
 		}
 	}
 }
+
+// Return gives back n that were just taken, and then not used.
+func (t *Tally) Return(r Rate, n int) { t.earned.Add(-int64(n) * int64(r.every)) }
 
 // Wait is how long until Take would take one; nothing is taken.
 func (t *Tally) Wait(r Rate, now int64) time.Duration {

@@ -65,16 +65,16 @@ func TestLimiter_is_bounded(t *testing.T) {
 		if !l.take(fmt.Sprint(i), now) {
 			t.Fatal("a sender who was never heard of is held back")
 		}
-		if len(l.tallies) > 10 {
-			t.Fatalf("%d senders", len(l.tallies))
+		if l.tallies.Len() > 10 {
+			t.Fatalf("%d senders", l.tallies.Len())
 		}
 	}
 	// Those that are full again go first.
 	now = now.Add(time.Hour)
 	l.take("flood", now)
 	l.take("flood", now)
-	if len(l.tallies) != 1 && len(l.tallies) > 10 {
-		t.Errorf("%d senders", len(l.tallies))
+	if l.tallies.Len() != 1 && l.tallies.Len() > 10 {
+		t.Errorf("%d senders", l.tallies.Len())
 	}
 	for i := range 8 {
 		l.take(fmt.Sprint("new", i), now)
