@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // retryAfter is how many seconds those should wait for whom there is no room now: until the next look at a token of an address that
@@ -20,7 +21,9 @@ type answer struct {
 	Item     *int      `json:"item,omitempty"`    // index of the item at fault, from 0
 	Receipts []receipt `json:"receipts,omitzero"` // of what was published
 
-	status int // 0 means 200
+	status     int           // 0 means 200
+	retryAfter time.Duration // of a 429; 0: it is not known
+	written    bool          // the answer has been sent
 }
 
 // write sends the answer in the form that the request prefers.
@@ -36,11 +39,17 @@ func (a answer) write(w http.ResponseWriter, r *http.Request) {
 			h.Set("Allow", http.MethodPost)
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable: // RFC 6585 §4, RFC 9110 §15.6.4
-		if h.Get("Retry-After") == "" {
+		if a.retryAfter > 0 {
+			h.Set("Retry-After", strconv.FormatInt(int64((a.retryAfter+time.Second-1)/time.Second), 10))
+		} else if h.Get("Retry-After") == "" {
 			h.Set("Retry-After", retryAfter)
 		}
 	case http.StatusUnsupportedMediaType:
-		h.Set("Accept-Encoding", "identity") // RFC 9110 §15.5.16
+		h.Set("Accept-Encoding", "gzip, identity") // RFC 9110 §15.5.16
+	case http.StatusRequestTimeout:
+		if r.ProtoMajor == 1 { // what is left of the request would be taken for the next; RFC 9110 §15.5.9
+			h.Set("Connection", "close")
+		}
 	}
 	asJSON := prefersJSON(r.Header["Accept"])
 	if asJSON {

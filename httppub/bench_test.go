@@ -36,6 +36,9 @@ func BenchmarkPublish(b *testing.B) {
 		item := strings.TrimSuffix(strings.TrimPrefix(benchBody, `{"items":[`), `]}`)
 		benchHandler(b, `{"items":[`+strings.Repeat(item+",", 9)+item+`]}`)
 	})
+	b.Run("with an id", func(b *testing.B) {
+		benchHandler(b, strings.Replace(benchBody, `{"json`, `{"id":"1","prev-id":"1","json`, 1))
+	})
 	b.Run("16 KB", func(b *testing.B) { benchHandler(b, bodyOf(16<<10)) })
 }
 
@@ -82,4 +85,37 @@ func BenchmarkPublishLoopback(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}
+
+// BenchmarkBulk is a line of a bulk load.
+func BenchmarkBulk(b *testing.B) {
+	d := benchDoor(b)
+	const line = `{"json-object":{"id":123456789,"text":"the quick brown fox jumps over the lazy dog"},"channel":"chat/42"}` + "\n"
+	r := httptest.NewRequest(http.MethodPost, publishPath, nil)
+	r.Header.Set("Authorization", "Bearer "+goodToken)
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	r.Body = io.NopCloser(io.LimitReader(&endless{text: line}, int64(b.N)*int64(len(line))))
+	r.ContentLength = -1
+	b.ReportAllocs()
+	b.ResetTimer()
+	w := discard{header: http.Header{}}
+	d.ServeHTTP(&w, r)
+	if w.status != 0 || d.intake.Stats().Lines != uint64(b.N) {
+		b.Fatalf("%d, %+v", w.status, d.intake.Stats())
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lines/s")
+}
+
+// endless repeats a text.
+type endless struct {
+	text string
+	at   int
+}
+
+func (e *endless) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		k := copy(p[n:], e.text[e.at:])
+		n, e.at = n+k, (e.at+k)%len(e.text)
+	}
+	return n, nil
 }

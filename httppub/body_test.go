@@ -3,6 +3,7 @@ package httppub
 import (
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -41,6 +42,18 @@ func TestBody_defaultLimitIsAMillion(t *testing.T) {
 	expectAnswer(t, d.post("/realm/myrealm/publish/", bodyOf(1_000_001)), 413, "the limit of 1000000 bytes")
 }
 
+func TestBody_tooSlow(t *testing.T) {
+	d := openDoor(t, Options{}, broker.Options{})
+	w := d.post("/realm/myrealm/publish/", "", func(r *http.Request) {
+		r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"items":[{"channel":"a","fpp":1}]}`), iotest.ErrReader(os.ErrDeadlineExceeded)))
+	}, wantsJSON)
+	expectAnswer(t, w, 408, `{"message":"the body took too long to arrive","code":"timeout"}`)
+	if w.Header().Get("Connection") != "close" {
+		t.Error("the connection goes on")
+	}
+	d.expect(t)
+}
+
 // TestBody_tooLargeIsNotRead: a client that waits for "100 Continue" is told before it sends.
 func TestBody_tooLargeIsNotRead(t *testing.T) {
 	d := openDoor(t, Options{MaxBody: 10}, broker.Options{})
@@ -62,10 +75,10 @@ func TestBody_brokenOff(t *testing.T) {
 func TestBody_contentEncoding(t *testing.T) {
 	const body = `{"items":[{"channel":"a","fpp":1}]}`
 	d := openDoor(t, Options{}, broker.Options{})
-	for _, encoding := range []string{"gzip", "br", "identity, gzip"} {
+	for _, encoding := range []string{"br", "deflate", "zstd", "gzip, gzip", "identity, gzip", "?"} {
 		w := d.post("/realm/myrealm/publish/", body, header("Content-Encoding", encoding))
-		expectAnswer(t, w, 415, "the body is compressed, which is not supported")
-		if got := w.Header().Get("Accept-Encoding"); got != "identity" {
+		expectAnswer(t, w, 415, "the body has a Content-Encoding that is not supported")
+		if got := w.Header().Get("Accept-Encoding"); got != "gzip, identity" {
 			t.Errorf("the 415 has Accept-Encoding %q", got)
 		}
 	}

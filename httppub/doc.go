@@ -15,10 +15,17 @@
 //
 // # What flows in
 //
-//	bytes ─▶ path ─▶ realm ─▶ credentials ─▶ body ─▶ items ─▶ Broker.PublishAll ─▶ answer
-//	         400     404      401            400     400      401 403 413 503      200
-//	         404              429            413
-//	         405                             415
+//	bytes ─▶ path ─▶ realm ─▶ address ─▶ credentials ─▶ body ─▶ items ─▶ Broker.Accept ─▶ rates ─▶ key ─▶ order ─▶ commit ─▶ answer
+//	         400     404      429        401            400     400      401 403 413      429      422                503        200
+//	         404                 429                    408
+//	         405                                        413
+//	                                                    415
+//
+// Up to the rates nothing of a request counts, and up to the order nothing of it has happened: what is refused is free. From then on
+// nothing is refused. What a realm's publishers have in common, their rates, the order of items and the keys of requests, is its Intake.
+//
+// A bulk load (NDJSON) goes the same way line by line, and does not end at the first that is refused. It is read no faster than its
+// answers are, and where another request is refused for its rate, it waits: so it takes as much memory as one line, however long it is.
 //
 // The realm is looked up before the credential is: its keys are what a token is held against. A 404 therefore tells
 // anybody which realms exist, and that is meant: a realm's id stands in the address of everything it serves, and a
@@ -34,9 +41,15 @@
 //
 // # What is promised
 //
-//   - A batch is published whole or, where an item or its authorization is at fault, not at all. Only an engine that
+//   - A batch is published whole or, where an item, its authorization or a rate is at fault, not at all. Only an engine that
 //     fails half-way leaves a part: the answer is then 503 and carries the receipts of the part that is stored. Repeating
-//     such a request is safe where the items have ids.
+//     such a request is safe where the items have ids, or the request has an Idempotency-Key.
+//   - What is answered with a position is stored. An item that waits for the one that it follows (prev-id) is answered without one, and with
+//     202, because it is in memory alone; a client that wants more says wait=stored. It is published after the one that it names, if that
+//     comes in time, or else late, but it is: unless the engine fails or the process does.
+//   - An Idempotency-Key makes a request one thing that is done once. Its items get idempotency keys of the engine's, made of it, so that this
+//     is as true as the engine's promise: through a crash in the middle, where it keeps keys on disk. Only whether the key comes with
+//     another body is known from memory; where that is forgotten, the other body is published.
 //   - An item's id names it in its channel's history and is its idempotency key there: repeated within the engine's
 //     window it is stored and delivered once, and later it takes the place of the earlier item.
 //   - The JSON text that went in comes out. Only white space between the tokens is removed.
@@ -60,19 +73,24 @@
 // somebody took the trouble to write is lost without a word. json-object wins over fpp, wherever the two stand.
 //
 // An item needs a channel (unless the address names it; if both do, they must agree) and at least one known format. id is
-// a string; an empty one is none. Unknown fields are ignored, because real clients leak some ("exports":{}). prev-id
-// and meta are ignored too: a channel's order is the order in which it was published to, and filters belong to
-// transports that do not exist yet. A field that occurs twice counts as it was written last, as in every client's own
-// JSON parser.
+// a string, and so is prev-id; an empty one is none. Unknown fields are ignored, because real clients leak some ("exports":{}). meta
+// is ignored too: filters belong to transports that do not exist yet. A known field that occurs twice in one object is an error: two
+// parsers on the way may differ about which counts, and one of the two was meant. In a message that is the publisher's business.
 //
 // # Files
 //
 //	handler.go      options, and the request's way through
 //	path.go         addresses, matched in their escaped form
 //	credentials.go  Authorization header → principal
-//	body.go         bytes → JSON, within the limit
+//	manner.go       headers and query that say how to publish; keys.go the Idempotency-Key
+//	body.go         bytes → JSON, within the limit; gunzip.go from packed ones
 //	items.go        JSON → publications
 //	publish.go      publications → receipts
+//	bulk.go         a bulk load; lines.go bytes → lines
+//
+//	intake.go       what a realm's publishers have in common: rates.go how much they may; order.go which items wait, and
+//	                release.go how they end to; intakestats.go counts
+//
 //	answer.go       receipts or an error → the response, as text or JSON
 //	errors.go       the one table from error kinds to status codes
 //
@@ -85,7 +103,8 @@
 //	shared.go       what the doors below this package need of it
 //	readerstats.go  counts
 //
-// The package starts no goroutine. held has a lock, under which nothing is called.
+// The one goroutine that the package starts publishes the items of a channel whose turn has come, and ends with the last of them. Four tables have
+// a lock each, under which nothing is called: held, rates, order and keys.
 //
 // # Deliberately not done
 //
@@ -94,6 +113,9 @@
 //
 // Publishing from a page of another origin: OPTIONS is answered with 405, so that a browser sends no token. (The plain
 // POST that it sends without asking has no credential, and can do what the rules let anybody do.)
-// Compressed bodies: 415. Basic credentials: a realm has keys and no passwords, and the answer says so. A content type is
-// neither asked for nor looked at: everything that is posted here is JSON or wrong.
+// Other compression than gzip: 415. Basic credentials: a realm has keys and no passwords, and the answer says so. A content type is
+// not asked for, and looked at only for whether it is that of a bulk load: everything that is posted here is JSON or wrong.
+//
+// Remembering answers for an Idempotency-Key: the engine's receipts say the same. An order across doors: what is published over another
+// protocol has no prev-id, and its ids are not looked up.
 package httppub

@@ -50,7 +50,11 @@ var (
 	}
 	errEncoding = &wireError{
 		http.StatusUnsupportedMediaType, "unsupported_encoding",
-		"the body is compressed, which is not supported; send it without a Content-Encoding",
+		"the body has a Content-Encoding that is not supported; send it as it is, or with gzip",
+	}
+	errSlow = &wireError{
+		http.StatusRequestTimeout, "timeout",
+		"the body took too long to arrive",
 	}
 )
 
@@ -60,7 +64,7 @@ func refuse(receipts []receipt, err error) answer {
 		return answer{status: e.status, Code: e.code, Message: e.text}
 	}
 	kind := broker.KindOf(err)
-	a := answer{status: statusOf(kind), Code: kind.String(), Message: broker.TextOf(err)}
+	a := answer{status: statusOf(kind), Code: kind.String(), Message: broker.TextOf(err), retryAfter: broker.RetryAfterOf(err)}
 	if e, ok := errors.AsType[*broker.BatchError](err); ok {
 		a.Item, a.Message = &e.Index, fmt.Sprintf("items[%d]: %s", e.Index, a.Message)
 	}

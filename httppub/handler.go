@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"waft/broker"
 )
@@ -14,8 +15,11 @@ type Options struct {
 	// Realm finds a realm by its id, as it stands in the address. It is called once per request, by many goroutines.
 	Realm func(id string) (Realm, bool)
 
-	MaxBody  int64 // bytes of a request's body; 0 means 1,000,000
+	MaxBody  int64 // bytes of a request's body, unpacked, and of a line of a bulk load; 0 means 1,000,000
 	MaxItems int   // items of one request; 0 means no limit but the body's
+
+	MaxStream   int64         // bytes of a bulk load, unpacked; 0 means 1 GiB
+	LineTimeout time.Duration // in which a line of a bulk load has to come, and its answer has to be taken; 0 means 30 seconds
 
 	// ClientAddress is whose request it is, where that is not the other end of the connection. nil: it is.
 	ClientAddress func(*http.Request) netip.Addr
@@ -28,6 +32,9 @@ type Options struct {
 // Realm is what the door needs of one realm.
 type Realm struct {
 	Broker *broker.Broker
+
+	// Intake is what the realm's publishers have in common. nil: there are no rates, and no item waits for another.
+	Intake *Intake
 
 	// Authenticator turns a bearer token into a principal. nil: the realm knows no tokens, and every one is refused.
 	Authenticator broker.Authenticator
@@ -46,10 +53,12 @@ func New(o Options) (http.Handler, error) {
 	if o.Realm == nil {
 		return nil, broker.Errorf(broker.Invalid, "an HTTP publish handler needs a way to look up realms")
 	}
-	if o.MaxBody < 0 || o.MaxItems < 0 {
+	if o.MaxBody < 0 || o.MaxItems < 0 || o.MaxStream < 0 || o.LineTimeout < 0 {
 		return nil, broker.Errorf(broker.Invalid, "the limits of an HTTP publish handler must not be negative")
 	}
 	o.MaxBody = cmp.Or(o.MaxBody, 1_000_000)
+	o.MaxStream = cmp.Or(o.MaxStream, 1<<30)
+	o.LineTimeout = cmp.Or(o.LineTimeout, 30*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -67,43 +76,74 @@ type handler struct{ opts Options }
 
 // ServeHTTP takes one request through the steps of the package documentation; the first that fails answers.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a, err := h.serve(w, r)
+	a, intake, err := h.serve(w, r)
 	if err != nil {
 		a = refuse(a.Receipts, err)
+		intake.refused(err)
 		h.log(r, a, err)
 	}
-	a.write(w, r)
+	if !a.written {
+		a.write(w, r)
+	}
 }
 
-func (h *handler) serve(w http.ResponseWriter, r *http.Request) (answer, error) {
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) (a answer, intake *Intake, err error) {
 	to, err := parsePath(r.URL.EscapedPath())
 	if err != nil {
-		return answer{}, err
+		return a, nil, err
 	}
 	if r.Method != http.MethodPost {
-		return answer{}, errMethod
+		return a, nil, errMethod
 	}
 	realm, ok := h.opts.Realm(to.realm)
 	if !ok {
-		return answer{}, broker.Errorf(broker.NotFound, "there is no realm %s", broker.Quote(to.realm))
+		return a, nil, broker.Errorf(broker.NotFound, "there is no realm %s", broker.Quote(to.realm))
 	}
-	who, err := authenticate(r, realm.Damper.From(clientAddress(r, h.opts.ClientAddress), realm.Authenticator))
+	a, err = h.take(w, r, to, realm)
+	return a, realm.Intake, err
+}
+
+// take publishes the request's body to the realm.
+func (h *handler) take(w http.ResponseWriter, r *http.Request, to target, realm Realm) (answer, error) {
+	at := clientAddress(r, h.opts.ClientAddress)
+	from := broker.Network(at)
+	if err := realm.Intake.early(from); err != nil {
+		return answer{}, err
+	}
+	manner, err := parseManner(r)
 	if err != nil {
 		return answer{}, err
+	}
+	who, err := authenticate(r, realm.Damper.From(at, realm.Authenticator))
+	if err != nil {
+		return answer{}, err
+	}
+	p := publication{realm: realm, who: who, from: from, stays: manner.stays}
+	if manner.bulk {
+		return answer{written: true}, h.bulk(w, r, to, manner, p)
 	}
 	body, err := h.readBody(w, r)
 	if err != nil {
 		return answer{}, err
 	}
-	batch, err := parseItems(body, to.channel, h.opts.MaxItems)
+	if p.batch, err = parseItems(body, to.channel, h.opts.MaxItems); err != nil {
+		return answer{}, err
+	}
+	var request keyed
+	if manner.key != "" {
+		request = newKeyed(who, manner.key, r.URL.EscapedPath(), body)
+		request.mark(p.items)
+	}
+	accepted, send, err := p.accept(r.Context())
 	if err != nil {
 		return answer{}, err
 	}
-	send, err := realm.stanzas(r.Context(), who, batch)
-	if err != nil {
-		return answer{}, err
+	if manner.key != "" {
+		if err := realm.Intake.once(request); err != nil {
+			return answer{}, err
+		}
 	}
-	return publish(r.Context(), realm.Broker, who, batch, send)
+	return p.commit(r.Context(), accepted, send)
 }
 
 func (h *handler) log(r *http.Request, a answer, err error) {

@@ -7,9 +7,12 @@ import (
 	"waft/broker"
 )
 
-// held counts the requests that wait, all of them and by address. An address that has none is not in the table, so that
-// this is bounded by MaxHeld.
+// held counts the requests that last, such as those that wait, all of them and by address. An address that has none is not in the table, so that
+// this is bounded by the most there may be.
 type held struct {
+	// static
+	what, instead string // "waiting requests", "; what to do"
+
 	mu        sync.Mutex // guards the rest
 	all       int
 	byAddress map[netip.Prefix]int
@@ -21,9 +24,9 @@ func (x *held) enter(from netip.Prefix, most, ofAddress int) error {
 	defer x.mu.Unlock()
 	switch {
 	case x.all >= most:
-		return broker.Errorf(broker.RateLimited, "the server holds %d waiting requests, which is the most it may hold; try again later, or ask without wait", x.all)
+		return broker.Errorf(broker.RateLimited, "the server holds %d %s, which is the most it may hold%s", x.all, x.what, x.instead)
 	case ofAddress > 0 && from.IsValid() && x.byAddress[from] >= ofAddress:
-		return broker.Errorf(broker.RateLimited, "your address has %d waiting requests, which is the most it may have; try again later, or ask without wait", ofAddress)
+		return broker.Errorf(broker.RateLimited, "your address has %d %s, which is the most it may have%s", ofAddress, x.what, x.instead)
 	}
 	x.all++
 	if from.IsValid() {

@@ -28,21 +28,35 @@ const (
 type door struct {
 	http.Handler
 	broker *broker.Broker
+	intake *Intake
 	reader *broker.Session
 	stanza func(broker.Channel, string) (func() bool, error) // nil: the realm has no XMPP
 }
 
 func openDoor(t testing.TB, o Options, b broker.Options) *door {
 	t.Helper()
+	return openDoorWith(t, o, b, IntakeOptions{})
+}
+
+func openDoorWith(t testing.TB, o Options, b broker.Options, i IntakeOptions) *door {
+	t.Helper()
+	if i.Logger == nil {
+		i.Logger = slog.New(slog.DiscardHandler)
+	}
+	intake, err := NewIntake(i)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.Authorizer = cautious{}
 	theBroker, err := broker.New(b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = theBroker.Shutdown(context.Background()) })
-	d := &door{broker: theBroker, stanza: func(broker.Channel, string) (func() bool, error) { return func() bool { return true }, nil }}
+	t.Cleanup(func() { _ = intake.Shutdown(context.Background()) })
+	d := &door{broker: theBroker, intake: intake, stanza: func(broker.Channel, string) (func() bool, error) { return func() bool { return true }, nil }}
 	o.Realm = func(id string) (Realm, bool) {
-		realm := Realm{Broker: theBroker, Authenticator: keyring{}}
+		realm := Realm{Broker: theBroker, Authenticator: keyring{}, Intake: intake}
 		if d.stanza != nil {
 			realm.Stanza = d.stanza
 		}

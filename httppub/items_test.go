@@ -41,10 +41,11 @@ func TestItems_read(t *testing.T) {
 		{"null is a message", `{"items":[{"channel":"a","json-object":null}]}`, []string{"/a null"}},
 		{"an empty string is a message", `{"items":[{"channel":"a","json-object":""}]}`, []string{`/a ""`}},
 		{"unknown fields", `{"extra":1,"items":[{"channel":"a","fpp":1,"exports":{},"size":3,"no-seq":true,"formats":{"carrier-pigeon":1}}]}`, []string{"/a 1"}},
-		{"prev-id and meta, whatever they are", `{"items":[{"channel":"a","fpp":1,"prev-id":7,"meta":{"sender":"x"}}]}`, []string{"/a 1"}},
+		{"meta, whatever it is", `{"items":[{"channel":"a","fpp":1,"meta":{"sender":"x"}},{"channel":"a","fpp":2,"meta":7}]}`, []string{"/a 1", "/a 2"}},
+		{"an empty prev-id is none", `{"items":[{"channel":"a","fpp":1,"id":"1"},{"channel":"a","fpp":2,"prev-id":""}]}`, []string{"/a #1 1", "/a 2"}},
 		{"unknown actions are the transport's business", `{"items":[{"channel":"a","http-stream":{"action":"dance"}}]}`, []string{`/a http-stream={"action":"dance"}`}},
 		{"an empty id is none", `{"items":[{"channel":"a","fpp":1,"id":""},{"channel":"a","fpp":1,"id":""}]}`, []string{"/a 1", "/a 1"}},
-		{"a repeated field counts as written last", `{"items":[],"items":[{"channel":"x","channel":"a","fpp":1,"fpp":2,"id":"1","id":"2"}]}`, []string{"/a #2 2"}},
+		{"a repeated field that nobody knows", `{"x":1,"x":2,"items":[{"channel":"a","fpp":{"a":1,"a":2},"x":1,"x":2}]}`, []string{`/a {"a":1,"a":2}`}},
 		{"white space", " \r\n\t{ \"items\" : [ { \"channel\" : \"a\" , \"fpp\" : [ 1 , \" 2 \" ] } ] } \n", []string{`/a [1," 2 "]`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,8 +93,20 @@ func TestItems_refused(t *testing.T) {
 		{"unknown formats only", inBody, `{"items":[{"channel":"a","carrier-pigeon":1,"formats":{}}]}`, "items[0]: the item has no known format"},
 		{"formats is null", inBody, `{"items":[{"channel":"a","fpp":1,"formats":null}]}`, `items[0]: "formats" must be an object, not null`},
 		{"formats is a string", inBody, `{"items":[{"channel":"a","formats":"x"}]}`, `items[0]: "formats" must be an object, not a string`},
-		{"text that is not UTF-8", inBody, "{\"items\":[{\"channel\":\"a\",\"fpp\":\"\xff\"}]}", "items[0]: the JSON is not valid UTF-8"},
-		{"format that is not UTF-8", inBody, "{\"items\":[{\"channel\":\"a\",\"ws-message\":\"\xff\"}]}", `items[0]: format "ws-message": the JSON is not valid UTF-8`},
+		{"text that is not UTF-8", inBody, "{\"items\":[{\"channel\":\"a\",\"fpp\":\"\xff\"}]}", "items[0]: the body is not valid UTF-8 (at byte 32)"},
+		{"format that is not UTF-8", inBody, "{\"items\":[{\"channel\":\"a\",\"ws-message\":\"\xff\"}]}", "items[0]: the body is not valid UTF-8 (at byte 39)"},
+		{"unknown field that is not UTF-8", inBody, "{\"items\":[{\"channel\":\"a\",\"fpp\":1},{\"channel\":\"a\",\"fpp\":1,\"x\":\"\xff\"}]}", "items[1]: the body is not valid UTF-8"},
+		{"something beside the items that is not UTF-8", inBody, "{\"items\":[{\"channel\":\"a\",\"fpp\":1}],\"\xff\":1}", "the body is not valid UTF-8 (at byte 36)"},
+		{"items twice", inBody, `{"items":[{"channel":"a","fpp":1}],"items":[]}`, `"items" occurs twice in one object`},
+		{"channel twice", inBody, `{"items":[{"channel":"a","channel":"a","fpp":1}]}`, `items[0]: "channel" occurs twice`},
+		{"channel twice, once escaped", inBody, `{"items":[{"channel":"a","ch\u0061nnel":"b","fpp":1}]}`, `items[0]: "channel" occurs twice`},
+		{"id twice", inBody, `{"items":[{"channel":"a","fpp":1,"id":"1","id":"2"}]}`, `items[0]: "id" occurs twice`},
+		{"prev-id twice", inBody, `{"items":[{"channel":"a","fpp":1,"prev-id":"1","prev-id":"2"}]}`, `items[0]: "prev-id" occurs twice`},
+		{"formats twice", inBody, `{"items":[{"channel":"a","formats":{"fpp":1},"formats":{}}]}`, `items[0]: "formats" occurs twice`},
+		{"json-object twice", inBody, `{"items":[{"channel":"a","json-object":1,"json-object":1}]}`, `items[0]: "json-object" occurs twice`},
+		{"fpp twice", inBody, `{"items":[{"channel":"a","fpp":1,"fpp":1,"json-object":1}]}`, `items[0]: "fpp" occurs twice`},
+		{"another format twice in formats", inBody, `{"items":[{"channel":"a","formats":{"ws-message":1,"ws-message":2}}]}`, `items[0]: "ws-message" occurs twice`},
+		{"numeric prev-id", inBody, `{"items":[{"channel":"a","fpp":1,"prev-id":7}]}`, `items[0]: "prev-id" must be a string, not a number`},
 		{"too deep", inBody, `{"items":[{"channel":"a","fpp":` + nested(broker.MaxJSONDepth+1) + `}]}`, "items[0]: the JSON nests deeper than 128"},
 		{"far too deep", inBody, nested(400_000), "exceeded max depth"},
 		{"the third of four", inBody, `{"items":[{"channel":"a","fpp":1},{"channel":"a","fpp":1},{"channel":"a"},{}]}`, "items[2]: the item has no known format"},
@@ -133,7 +146,7 @@ func TestItems_doNotKeepTheirRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept = append(kept, batch)
+		kept = append(kept, batch.items)
 	}
 	if grown := int64(heap() - before); grown > requests*size/4 {
 		t.Errorf("%d small messages keep %d bytes", requests, grown)
@@ -148,7 +161,7 @@ func FuzzItems(f *testing.F) {
 	f.Add(`{"items":[{"formats":{"http-stream":{"content":"x\n"},"fpp":1.0},"channel":"\u006eews"},{"ws-message":null}]}`, true)
 	f.Add(`{"items":[{"id":7}],"items":{}}`, false)
 	f.Fuzz(func(t *testing.T, body string, inPath bool) {
-		if checkJSON([]byte(body)) != nil {
+		if checkJSON("body", []byte(body)) != nil {
 			if json.Valid([]byte(body)) {
 				t.Fatalf("valid JSON was refused: %q", body)
 			}
@@ -158,7 +171,8 @@ func FuzzItems(f *testing.F) {
 		if inPath {
 			in = "/news"
 		}
-		batch, err := parseItems(body, in, 10)
+		all, err := parseItems(body, in, 10)
+		batch := all.items
 		if err != nil {
 			if broker.KindOf(err) == broker.Internal || batch != nil {
 				t.Fatalf("%q: %v, with %d items", body, err, len(batch))
@@ -167,6 +181,9 @@ func FuzzItems(f *testing.F) {
 		}
 		if len(batch) > 10 {
 			t.Fatalf("%d items were let through", len(batch))
+		}
+		if all.prev != nil && len(all.prev) != len(batch) {
+			t.Fatalf("%d items follow %d", len(batch), len(all.prev))
 		}
 		for i, p := range batch {
 			m := p.Message

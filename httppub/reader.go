@@ -52,7 +52,7 @@ func NewReader(o ReaderOptions) (*Reader, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	h := &Reader{opts: o, within: time.Minute}
+	h := &Reader{opts: o, within: time.Minute, held: held{what: "waiting requests", instead: "; try again later, or ask without wait"}}
 	if err := h.SetLimits(o.Limits); err != nil {
 		return nil, err
 	}

@@ -15,12 +15,13 @@ type counters struct {
 }
 
 // refuse counts a request that is refused; what only HTTP knows to be wrong (a method) is Invalid.
-func (c *counters) refuse(err error) {
-	kind := broker.KindOf(err)
+func (c *counters) refuse(err error) { c.refused[kindOf(err)].Add(1) }
+
+func kindOf(err error) broker.Kind {
 	if _, ok := errors.AsType[*wireError](err); ok {
-		kind = broker.Invalid
+		return broker.Invalid
 	}
-	c.refused[kind].Add(1)
+	return broker.KindOf(err)
 }
 
 // ReaderStats is a snapshot of a Reader's counts. The counters only grow; Held is what is now.
