@@ -4,7 +4,9 @@ package interop
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 )
 
@@ -36,5 +38,39 @@ func TestFanout_publishers_learn_how_it_went(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What overtook another item is taken with a 202, which they know for a success,
+// and comes behind it.
+func TestFanout_publishers_restore_the_order(t *testing.T) {
+	t.Parallel()
+	w := startWaft(t)
+	const channel = "/steps"
+	reader := waftSubscribe(t, w, channel)
+	reader.subscribed(t)
+	want := []string{}
+	for _, script := range []string{"fanoutpub", "pubcontrol", "grip"} {
+		client := fanoutClient(t, w, script, realmKey)
+		item := func(n int) string { return fmt.Sprintf("%s-%d", script, n) }
+		for _, n := range []int{1, 3, 4, 2} {
+			command := map[string]any{"op": "publish", "channel": bare(channel), "text": `"` + item(n) + `"`, "id": item(n)}
+			if n > 1 {
+				command["prev"] = item(n - 1)
+			}
+			client.command(t, command)
+		}
+		for n := 1; n <= 4; n++ {
+			want = append(want, `"`+item(n)+`"`)
+		}
+		if failure := client.waitFor(t, "published", 4); failure != nil {
+			t.Fatalf("%s: %d %s", script, failure.Status, failure.Error)
+		}
+		if _, err := reader.until(channel, `"`+item(4)+`"`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := reader.received(channel); !slices.Equal(got, want) {
+		t.Errorf("it came as %v", got)
 	}
 }

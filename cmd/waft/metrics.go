@@ -47,6 +47,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	for _, r := range c.server.realms {
 		collectBroker(to, r.id, r.broker.Stats())
 		collectAuth(to, r.id, r.access.verifier.Load().Stats())
+		collectIntake(to, r.id, r.intake.Stats())
 		collectReader(to, r.id, r.reader.Stats())
 		collectDamper(to, r.id, r.damper.Stats())
 		collectPresence(to, r.id, r.presence.Stats())

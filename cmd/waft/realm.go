@@ -24,6 +24,7 @@ type realm struct {
 	presence *presence.Tracker // nil: none
 	bayeux   *bayeux.Handler
 	damper   *broker.Damper // of bad tokens over HTTP
+	intake   *httppub.Intake
 	reader   *httppub.Reader
 	events   *sse.Handler
 	links    []*xmppLink
@@ -96,6 +97,13 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	if t.damper, err = r.HTTP.damper(); err != nil {
 		return err
 	}
+	window := r.Memory.Window.Duration
+	if s.disk != nil {
+		window = s.settings.Disk.Window.Duration
+	}
+	if t.intake, err = r.Publish.intake(window, logger); err != nil {
+		return err
+	}
 	if t.reader, err = r.HTTP.reader(t.broker, &t.access, t.damper, s.proxies, logger); err != nil {
 		return err
 	}
@@ -155,7 +163,7 @@ func newXMPPLink(x *xmppSettings, t *realm, reload func(context.Context) error, 
 
 // publisher is what the publish API needs of the realm.
 func (t *realm) publisher() httppub.Realm {
-	r := httppub.Realm{Broker: t.broker, Authenticator: &t.access, Damper: t.damper}
+	r := httppub.Realm{Broker: t.broker, Authenticator: &t.access, Damper: t.damper, Intake: t.intake}
 	if len(t.links) > 0 {
 		r.Stanza = t.stanza
 	}
@@ -199,12 +207,13 @@ func (t *realm) stopDoors(ctx context.Context) error {
 		t.stopLinks()
 	}
 	t.reader.Shutdown()
+	held := t.intake.Shutdown(ctx) // what waited is published before the clients are sent away
 	var streams error
 	var events sync.WaitGroup
 	events.Go(func() { streams = t.events.Shutdown(ctx) })
 	failed := t.bayeux.Shutdown(ctx)
 	events.Wait()
-	failed = firstError(failed, streams)
+	failed = firstError(failed, streams, held)
 	ended := make(chan struct{})
 	go func() { t.running.Wait(); close(ended) }()
 	select {

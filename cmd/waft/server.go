@@ -109,7 +109,8 @@ func (s *server) newHTTP(settings *settings) error {
 			}
 			return r.publisher(), true
 		},
-		MaxBody: settings.Publish.MaxBody, MaxItems: settings.Publish.MaxItems, ClientAddress: s.proxies.client, Logger: s.logger,
+		MaxBody: settings.Publish.MaxBody, MaxItems: settings.Publish.MaxItems,
+		MaxStream: settings.Publish.MaxBulk, LineTimeout: settings.HTTP.BodyTimeout.Duration, ClientAddress: s.proxies.client, Logger: s.logger,
 	})
 	if err != nil {
 		return err

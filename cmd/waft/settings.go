@@ -45,8 +45,9 @@ type httpSettings struct {
 
 // publishSettings bounds a request of the HTTP publish API.
 type publishSettings struct {
-	MaxBody  int64 `toml:"max_body"`  // bytes; default 1000000
+	MaxBody  int64 `toml:"max_body"`  // bytes, unpacked; of a bulk load, of each line; default 1000000
 	MaxItems int   `toml:"max_items"` // items; 0 (default): no limit but the body's
+	MaxBulk  int64 `toml:"max_bulk"`  // bytes of a bulk load; default 1 GiB
 }
 
 // outboxSettings bounds the writing to streaming connections.
@@ -58,21 +59,22 @@ type outboxSettings struct {
 
 // realmSettings is one tenant.
 type realmSettings struct {
-	ID       string            `toml:"id"`
-	Hosts    []string          `toml:"hosts"` // host names for which /bayeux is this realm
-	Limits   limitSettings     `toml:"limits"`
-	Memory   memorySettings    `toml:"memory"`
-	Disk     realmDisk         `toml:"disk"`
-	Tokens   tokenSettings     `toml:"tokens"`
-	Keys     []keySettings     `toml:"key"`
-	APIKeys  []apiKeySettings  `toml:"api_key"`
-	Revoked  []revokedSettings `toml:"revoked"`
-	Rules    []ruleSettings    `toml:"rule"`
-	Bayeux   bayeuxSettings    `toml:"bayeux"`
-	Events   eventsSettings    `toml:"events"`
-	Presence presenceSettings  `toml:"presence"`
-	HTTP     realmHTTPSettings `toml:"http"`
-	XMPP     []xmppSettings    `toml:"xmpp"`
+	ID       string               `toml:"id"`
+	Hosts    []string             `toml:"hosts"` // host names for which /bayeux is this realm
+	Limits   limitSettings        `toml:"limits"`
+	Memory   memorySettings       `toml:"memory"`
+	Disk     realmDisk            `toml:"disk"`
+	Tokens   tokenSettings        `toml:"tokens"`
+	Keys     []keySettings        `toml:"key"`
+	APIKeys  []apiKeySettings     `toml:"api_key"`
+	Revoked  []revokedSettings    `toml:"revoked"`
+	Rules    []ruleSettings       `toml:"rule"`
+	Bayeux   bayeuxSettings       `toml:"bayeux"`
+	Events   eventsSettings       `toml:"events"`
+	Presence presenceSettings     `toml:"presence"`
+	HTTP     realmHTTPSettings    `toml:"http"`
+	Publish  realmPublishSettings `toml:"publish"`
+	XMPP     []xmppSettings       `toml:"xmpp"`
 
 	keyMade bool // its one key was made at the start
 }
@@ -124,6 +126,7 @@ func (s *settings) complete() {
 	s.TLS.complete()
 
 	fill(&s.Publish.MaxBody, 1_000_000)
+	fill(&s.Publish.MaxBulk, 1<<30)
 
 	fill(&s.Outbox.Shards, runtime.GOMAXPROCS(0))
 	fill(&s.Outbox.WriteTimeout, duration{10 * time.Second})
@@ -161,6 +164,7 @@ func (r *realmSettings) complete() {
 	r.Events.complete()
 	r.Presence.complete()
 	r.HTTP.complete()
+	r.Publish.complete()
 	for i := range r.XMPP {
 		r.XMPP[i].complete()
 	}

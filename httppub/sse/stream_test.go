@@ -132,7 +132,7 @@ func TestStream_that_does_not_read_is_told_so_and_goes_on_from_its_id(t *testing
 	c := s.listen(query("/a"))
 	c.named("ready")
 	big := `"` + strings.Repeat("x", 100_000) + `"`
-	for n := 0; s.handler.Stats().Streams == 1 && s.broker.Stats().Sessions["sse"] == 1; n++ {
+	for n := 0; s.broker.Stats().Sessions["sse"] == 1; n++ { // the stream itself may be counted after it is ready
 		if n == 2000 {
 			t.Fatal("200 MB were queued")
 		}

@@ -15,9 +15,9 @@ const fanout = new Fanout(options.realm, options.key, false);
 
 serve({
   // Awaited: each publish is an HTTP request, and two at once may overtake.
-  publish: ({ channel, text }) =>
+  publish: ({ channel, text, id, prev }) =>
     new Promise((done) => {
-      fanout.publish(channel, JSON.parse(text), (success, message, context) => {
+      fanout.publish(channel, JSON.parse(text), id, prev, (success, message, context) => {
         if (success) emit('published');
         else emit('failed', { error: message, status: context.statusCode });
         done();

@@ -28,9 +28,9 @@ const publisher = new Publisher({
 
 serve({
   // Awaited: each publish is an HTTP request, and two at once may overtake.
-  async publish({ channel, text }) {
+  async publish({ channel, text, id, prev }) {
     try {
-      await publisher.publish(channel, new Item(new JsonObject(JSON.parse(text))));
+      await publisher.publish(channel, new Item(new JsonObject(JSON.parse(text)), id, prev));
       emit('published');
     } catch ({ message, context }) {
       emit('failed', { error: message, status: context?.statusCode });
