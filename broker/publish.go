@@ -77,18 +77,7 @@ func (b *Broker) PublishAll(ctx context.Context, who Principal, batch []Publicat
 	if err := a.Pace(); err != nil {
 		return nil, err
 	}
-	if e, ok := b.engine.(Batcher); ok && len(batch) > 1 {
-		return b.commitAll(ctx, who, batch, e)
-	}
-	receipts := make([]Receipt, 0, len(batch))
-	for i := range batch {
-		r, err := a.Commit(ctx, i)
-		if err != nil {
-			return receipts, &BatchError{Index: i, Err: err}
-		}
-		receipts = append(receipts, r)
-	}
-	return receipts, nil
+	return a.CommitAll(ctx)
 }
 
 // Accepted is a batch that may be published: PublishAll in three steps, for an adapter that has something to do between them.
@@ -127,6 +116,23 @@ func (a Accepted) Only(i int) Accepted {
 func (a Accepted) Commit(ctx context.Context, i int) (Receipt, error) {
 	p := a.batch[i]
 	return a.broker.commit(ctx, a.who, p.Message, p.PublishOptions)
+}
+
+// CommitAll is Commit for the whole batch, in order: in one step, all or nothing, with an engine that is a Batcher. The error is a
+// *BatchError, and the receipts then are those of the part that was stored.
+func (a Accepted) CommitAll(ctx context.Context) ([]Receipt, error) {
+	if e, ok := a.broker.engine.(Batcher); ok && len(a.batch) > 1 {
+		return a.broker.commitAll(ctx, a.who, a.batch, e)
+	}
+	receipts := make([]Receipt, 0, len(a.batch))
+	for i := range a.batch {
+		r, err := a.Commit(ctx, i)
+		if err != nil {
+			return receipts, &BatchError{Index: i, Err: err}
+		}
+		receipts = append(receipts, r)
+	}
+	return receipts, nil
 }
 
 // accept checks everything about a publication that can be checked before it is stored.

@@ -66,6 +66,11 @@ func (p *publication) accept(ctx context.Context) (broker.Accepted, map[int]func
 // XMPP message of an item, by its number; a repeated item sends none.
 func (p *publication) commit(ctx context.Context, accepted broker.Accepted, send map[int]func() bool) (answer, error) {
 	receipts := make([]receipt, len(p.items))
+	var stored []broker.Receipt
+	var failed error
+	if !p.ordered() {
+		stored, failed = accepted.CommitAll(ctx)
+	}
 	var waiting map[int]*ticket
 	for i := range p.items {
 		m := p.items[i].Message
@@ -81,9 +86,17 @@ func (p *publication) commit(ctx context.Context, accepted broker.Accepted, send
 			}
 			continue
 		}
-		r, err := accepted.Commit(ctx, i)
-		if err != nil {
-			return answer{Receipts: receipts[:i]}, &broker.BatchError{Index: i, Err: err}
+		var r broker.Receipt
+		switch {
+		case i < len(stored):
+			r = stored[i]
+		case failed != nil:
+			return answer{Receipts: receipts[:i]}, failed
+		default:
+			var err error
+			if r, err = accepted.Commit(ctx, i); err != nil {
+				return answer{Receipts: receipts[:i]}, &broker.BatchError{Index: i, Err: err}
+			}
 		}
 		receipts[i].fill(r)
 		if p.items[i].Replace && p.realm.Intake != nil { // the publisher gave it an id, by which others may know it
@@ -121,6 +134,16 @@ func (p *publication) commit(ctx context.Context, accepted broker.Accepted, send
 		a.Message = fmt.Sprintf("Published, but for %d of %d items, which wait for those that they follow", held, len(receipts))
 	}
 	return a, nil
+}
+
+// ordered tells whether an item names one that it follows: then each is published by itself, when its turn comes.
+func (p *publication) ordered() bool {
+	for i := range p.items {
+		if p.follows(i) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // hold gives item i to the realm's order, if it has to wait; must says that the request has to wait for it too.

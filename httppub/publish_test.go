@@ -197,3 +197,44 @@ func replyOf(t *testing.T, body []byte) (r reply) {
 	}
 	return r
 }
+
+// batching counts what it is asked to store at once.
+type batching struct {
+	broker.Engine
+	one, several int
+}
+
+func (e *batching) Publish(ctx context.Context, a broker.Append) (broker.Receipt, error) {
+	e.one++
+	return e.Engine.Publish(ctx, a)
+}
+
+func (e *batching) PublishAll(ctx context.Context, batch []broker.Append) ([]broker.Receipt, error) {
+	e.several++
+	receipts := make([]broker.Receipt, len(batch))
+	for i, a := range batch {
+		var err error
+		if receipts[i], err = e.Engine.Publish(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	return receipts, nil
+}
+
+// A request waits for the disk once, however many items it has; but for items that wait for others, which go one by one.
+func TestPublish_batch_is_stored_in_one_step(t *testing.T) {
+	for items, want := range map[string]batching{
+		`{"channel":"/a","json-object":1},{"channel":"/b","json-object":2},{"channel":"/a","json-object":3}`: {several: 1},
+		`{"channel":"/a","json-object":1}`: {one: 1},
+		`{"channel":"/a","id":"1","json-object":1},{"channel":"/b","id":"2","json-object":2},{"channel":"/a","id":"3","prev-id":"1","json-object":3}`: {one: 3},
+	} {
+		e := &batching{Engine: broker.NewMemoryEngine(broker.MemoryOptions{})}
+		d := openDoor(t, Options{}, broker.Options{Engine: e})
+		if w := d.post("/realm/myrealm/publish/", `{"items":[`+items+`]}`); w.Code != 200 {
+			t.Fatalf("%s: %d %s", items, w.Code, w.Body)
+		}
+		if e.one != want.one || e.several != want.several {
+			t.Errorf("%s: %d alone and %d batches, want %d and %d", items, e.one, e.several, want.one, want.several)
+		}
+	}
+}
