@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"waft/broker/outbox/wsframe"
 )
 
 // leave closes the socket after a grace, if no session is left on it.
@@ -39,7 +41,7 @@ func (s *socket) shut(code int, reason string) {
 	if again {
 		return
 	}
-	s.write(closeFrame(code, reason))
+	s.write(wsframe.Closing(code, reason))
 	s.timer.Reset(closeWait)
 }
 
@@ -75,7 +77,7 @@ func (s *socket) check() {
 	}
 	next := o.Ping - silent
 	if next <= 0 {
-		_ = s.conn.Write([]byte{0x80 | opPing, 0})
+		_ = s.conn.Write([]byte{0x80 | wsframe.Ping, 0})
 		next = o.Ping + o.PongWait - silent
 	}
 	if alone {
@@ -101,7 +103,7 @@ func (s *socket) check() {
 
 func (s *socket) pinged(payload string) error {
 	s.heard.Store(s.h.now())
-	_ = s.conn.Write(append(appendHeader(nil, opPong, len(payload)), payload...)) // a failed write is a failed read soon
+	_ = s.conn.Write(wsframe.Append(nil, wsframe.Pong, payload)) // a failed write is a failed read soon
 	return nil
 }
 

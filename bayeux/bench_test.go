@@ -15,6 +15,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"waft/broker"
+	"waft/broker/outbox/wsframe"
 )
 
 // quickServer holds for long and pings seldom.
@@ -62,7 +63,7 @@ func (s *server) rawUpgrade() (net.Conn, *bufio.Reader) {
 
 // maskedFrame is a client's text frame, masked with zeros.
 func maskedFrame(text string) []byte {
-	b := appendHeader(nil, opText, len(text))
+	b := wsframe.AppendHeader(nil, wsframe.Text, len(text))
 	b[1] |= 0x80
 	return append(append(b, 0, 0, 0, 0), text...)
 }
@@ -77,11 +78,11 @@ func readServerFrame(t testing.TB, r *bufio.Reader) string {
 	if n == 126 {
 		n = int(head[2])<<8 | int(head[3])
 	}
-	frame := make([]byte, headerLen(head)+n)
+	frame := make([]byte, wsframe.HeaderLen(head)+n)
 	if _, err := io.ReadFull(r, frame); err != nil {
 		t.Fatal(err)
 	}
-	return string(frame[headerLen(frame):])
+	return string(frame[wsframe.HeaderLen(frame):])
 }
 
 // BenchmarkFanout publishes to subscribers over loopback WebSockets and waits until all have what was in flight. The clients

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"waft/broker/outbox/wsframe"
 )
 
 // 8.5 WebSocket.
@@ -228,7 +230,7 @@ var socketRows = []row{
 		nc, r := s.rawUpgrade()
 		writeAll(t, nc, maskedFrame(strings.Repeat("x", 4<<20))) // read to its end, so that the answer is not lost in a reset
 		frame := readServerFrame(t, r)
-		equal(t, "close frame", frame, string(closeFrame(1009, "")[2:]))
+		equal(t, "close frame", frame, string(wsframe.Closing(1009, "")[2:]))
 		equal(t, "refused", s.h.Stats().Refused[RefusedTooLarge], 1)
 		// One of exactly the limit passes.
 		c := s.socket()

@@ -53,7 +53,7 @@ func (x *exchange) principal(m *message, s *session) (broker.Principal, error) {
 		return *s.who.Load(), nil
 	}
 	s.renew(x.ctx, who)
-	if own := s.who.Load(); who.ExpiredAt(time.Now()) && replaces(&who, own) {
+	if own := s.who.Load(); who.ExpiredAt(time.Now()) && own.Replaces(&who) {
 		return *own, nil // a socket's token has expired, and a message has brought a newer one
 	}
 	return who, nil

@@ -8,6 +8,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsframe"
 )
 
 // Events on sockets that negotiated permessage-deflate without context takeover. (RFC 7692 §7)
@@ -66,7 +67,7 @@ func (f *packedForm) EncodeMessage(m *broker.Message) ([]byte, error) {
 		return frame, nil
 	}
 	f.stats.packedOutput.Add(uint64(len(packed)))
-	b := appendHeader(make([]byte, 0, maxHeader+n), opText|rsv1, n)
+	b := wsframe.AppendHeader(make([]byte, 0, wsframe.MaxHeader+n), wsframe.Text|rsv1, n)
 	b = appendStored(append(b, storedHeader), "[")
 	b = appendStored(append(b, packed...), "]")
 	return append(b, storedHeader), nil
@@ -83,7 +84,7 @@ func isPacked(frame []byte) bool { return frame[0]&rsv1 != 0 }
 
 // packedEvent cuts the compressed event out of its frame.
 func packedEvent(frame []byte) []byte {
-	return frame[headerLen(frame)+packedHead : len(frame)-packedTail]
+	return frame[wsframe.HeaderLen(frame)+packedHead : len(frame)-packedTail]
 }
 
 // frames gives the bytes for ds on a socket: the shared frame of a single one, or few frames that join several.
@@ -133,7 +134,7 @@ func (f *packedForm) join(dst []byte, ds []broker.Delivery) []byte {
 func (f *packedForm) joinPacked(dst []byte, ds []broker.Delivery) []byte {
 	const header = 4
 	start := len(dst)
-	dst = append(dst, 0x80|opText|rsv1, 126, 0, 0, storedHeader)
+	dst = append(dst, 0x80|wsframe.Text|rsv1, 126, 0, 0, storedHeader)
 	// The text since the last packed event is what a stored block is made of, when the next one comes.
 	dst, text := openStored(dst)
 	separator := byte('[')

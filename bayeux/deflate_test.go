@@ -22,6 +22,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsframe"
 )
 
 func compressing(o *Options, _ *broker.Options) { o.Compression = true }
@@ -54,7 +55,7 @@ func (f frameOnWire) text(t testing.TB) string {
 func splitFrames(t testing.TB, b []byte) (frames []frameOnWire) {
 	t.Helper()
 	for len(b) > 0 {
-		head, n := headerLen(b), int(b[1])
+		head, n := wsframe.HeaderLen(b), int(b[1])
 		switch n {
 		case 126:
 			if n = int(binary.BigEndian.Uint16(b[2:])); n < 126 {
@@ -351,7 +352,7 @@ func TestCompression_bomb_is_not_inflated(t *testing.T) {
 	s := newServer(t, compressing)
 	nc, r := s.compressedConn()
 	before := heap()
-	writeAll(t, nc, maskedBytes(opText|rsv1, bomb))
+	writeAll(t, nc, maskedBytes(wsframe.Text|rsv1, bomb))
 	equal(t, "close code", readClose(t, r), websocket.CloseMessageTooBig)
 	if n := heap() - before; n > 8<<20 {
 		t.Errorf("%d bytes were allocated for it", n)
@@ -372,9 +373,9 @@ func TestCompression_limit_is_that_of_the_text(t *testing.T) {
 	} {
 		body := "[" + strings.Repeat(" ", c.size-2) + "]"
 		for how, frame := range map[string][]byte{
-			"plain":  maskedBytes(opText, []byte(body)),
-			"packed": maskedBytes(opText|rsv1, squeeze(t, body)),
-			"stored": maskedBytes(opText|rsv1, squeeze(t, body, flate.NoCompression)), // longer than the text
+			"plain":  maskedBytes(wsframe.Text, []byte(body)),
+			"packed": maskedBytes(wsframe.Text|rsv1, squeeze(t, body)),
+			"stored": maskedBytes(wsframe.Text|rsv1, squeeze(t, body, flate.NoCompression)), // longer than the text
 		} {
 			t.Run(c.name+"/"+how, func(t *testing.T) {
 				s := newServer(t, compressing, smaller)
@@ -402,11 +403,11 @@ func TestCompression_garbage_is_refused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, compressing)
 			nc, r := s.compressedConn()
-			writeAll(t, nc, maskedBytes(opText|rsv1, payload))
+			writeAll(t, nc, maskedBytes(wsframe.Text|rsv1, payload))
 			equal(t, "close code", readClose(t, r), websocket.CloseInvalidFramePayloadData)
 			equal(t, "refusals", s.h.Stats().Refused[RefusedMalformed], 1)
 			// The peer's answer ends it; nobody has to wait for a timer.
-			writeAll(t, nc, maskedBytes(opClose, []byte{0x03, 0xef}))
+			writeAll(t, nc, maskedBytes(wsframe.Close, []byte{0x03, 0xef}))
 			if _, err := r.ReadByte(); err != io.EOF {
 				t.Errorf("after the close: %v", err)
 			}
@@ -417,7 +418,7 @@ func TestCompression_garbage_is_refused(t *testing.T) {
 func TestCompression_that_was_not_negotiated_breaks_the_protocol(t *testing.T) {
 	s := newServer(t, compressing)
 	nc, r := s.rawUpgrade()
-	writeAll(t, nc, maskedBytes(opText|rsv1, squeeze(t, "[]")))
+	writeAll(t, nc, maskedBytes(wsframe.Text|rsv1, squeeze(t, "[]")))
 	equal(t, "close code", readClose(t, r), websocket.CloseProtocolError)
 }
 
@@ -451,7 +452,7 @@ func (s *server) offer(extensions string) (net.Conn, *bufio.Reader, string) {
 
 // maskedBytes is a client's frame.
 func maskedBytes(op byte, payload []byte) []byte {
-	b := appendHeader(nil, op, len(payload))
+	b := wsframe.AppendHeader(nil, op, len(payload))
 	b[1] |= 0x80
 	return append(append(b, 0, 0, 0, 0), payload...)
 }
@@ -477,7 +478,7 @@ func readClose(t testing.TB, r *bufio.Reader) int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if head[0] == 0x80|opClose {
+		if head[0] == 0x80|wsframe.Close {
 			_, _ = r.Discard(2 + int(head[1]))
 			return int(binary.BigEndian.Uint16(head[2:]))
 		}

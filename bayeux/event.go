@@ -5,6 +5,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsframe"
 )
 
 // eventForm is a message's form on this door: a finished WebSocket text frame that holds a JSON array with the one
@@ -51,8 +52,8 @@ func (f *eventForm) EncodeMessage(m *broker.Message) ([]byte, error) {
 		stamp = appendTimestamp(nil, m.Time)
 		n += len(stamp)
 	}
-	b := make([]byte, 0, maxHeader+n)
-	b = appendHeader(b, opText, n)
+	b := make([]byte, 0, wsframe.MaxHeader+n)
+	b = wsframe.AppendHeader(b, wsframe.Text, n)
 	b = append(b, `[{"channel":"`...)
 	b = append(b, m.Channel...) // its grammar leaves nothing to escape
 	b = append(b, `","data":`...)
@@ -65,7 +66,7 @@ func (f *eventForm) EncodeMessage(m *broker.Message) ([]byte, error) {
 }
 
 // event cuts the event out of its frame.
-func event(frame []byte) []byte { return frame[headerLen(frame)+1 : len(frame)-1] }
+func event(frame []byte) []byte { return frame[wsframe.HeaderLen(frame)+1 : len(frame)-1] }
 
 // append adds the events of ds to l, and tells how many there were.
 func (f *eventForm) append(l *list, ds []broker.Delivery) (events int) {
@@ -108,7 +109,7 @@ func (f *eventForm) join(dst []byte, ds []broker.Delivery) []byte {
 			n++
 		}
 		if size > len(`[`) {
-			dst = appendHeader(dst, opText, size) // the last comma stands for the bracket
+			dst = wsframe.AppendHeader(dst, wsframe.Text, size) // the last comma stands for the bracket
 			dst = append(dst, '[')
 			for _, d := range ds[:n] {
 				if frame, err := d.Message.Encoded(f); err == nil {

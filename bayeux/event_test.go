@@ -13,6 +13,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsframe"
 )
 
 func TestEventForm_skips_what_has_no_form(t *testing.T) {
@@ -57,7 +58,7 @@ func TestEventForm_joins_within_a_limit(t *testing.T) {
 	rest := f.frames(new(outbox.Scratch), ds)
 	var got []string
 	for frames := 0; len(rest) > 0; frames++ {
-		h := headerLen(rest)
+		h := wsframe.HeaderLen(rest)
 		n := int(rest[1])
 		switch h {
 		case 4:
@@ -67,7 +68,7 @@ func TestEventForm_joins_within_a_limit(t *testing.T) {
 		}
 		payload := rest[h : h+n]
 		events := messages(gjson.ParseBytes(payload).Array()).events()
-		if !json.Valid(payload) || len(events) > 1 && n > maxJoined+maxHeader {
+		if !json.Valid(payload) || len(events) > 1 && n > maxJoined+wsframe.MaxHeader {
 			t.Errorf("frame %d of %d bytes with %d events", frames, n, len(events))
 		}
 		got = append(got, events...)
@@ -102,7 +103,7 @@ func TestAllowedExt(t *testing.T) {
 
 func TestCloseFrame(t *testing.T) {
 	want := append([]byte{0x88, 7}, websocket.FormatCloseMessage(1003, "texts")...)
-	if got := closeFrame(1003, "texts"); !bytes.Equal(got, want) {
+	if got := wsframe.Closing(1003, "texts"); !bytes.Equal(got, want) {
 		t.Errorf("%x, want %x", got, want)
 	}
 }

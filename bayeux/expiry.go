@@ -55,7 +55,7 @@ func (s *session) checkExpiry() {
 // renew makes the session last as long as a newer credential of the same holder.
 func (s *session) renew(ctx context.Context, who broker.Principal) {
 	old := s.who.Load()
-	if old.Expires.IsZero() || !who.Expires.IsZero() && !who.Expires.After(old.Expires) || !replaces(old, &who) {
+	if old.Expires.IsZero() || !who.Expires.IsZero() && !who.Expires.After(old.Expires) || !who.Replaces(old) {
 		return
 	}
 	if !s.who.CompareAndSwap(old, &who) {
@@ -63,20 +63,6 @@ func (s *session) renew(ctx context.Context, who broker.Principal) {
 	}
 	s.armExpiry()
 	s.queue.Renew(ctx, who)
-}
-
-// replaces tells whether who is the holder of old and may do all that old may. Tokens without a subject are all of one
-// holder, and still may differ in what they grant.
-func replaces(old, who *broker.Principal) bool {
-	if who.Issuer != old.Issuer || who.Subject != old.Subject {
-		return false
-	}
-	for _, g := range old.Grants {
-		if !who.Holds(g.Action, g.Pattern) {
-			return false
-		}
-	}
-	return true
 }
 
 // farewellOfExpiry is for a session whose credential has ended. If that came quickly, the next one may be like it.

@@ -7,6 +7,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsframe"
 )
 
 // What a client was sent stays with its session until the client has shown that it has it, and is queued again, in front and in
@@ -272,7 +273,7 @@ func (s *socket) question(sessions []*session) (number uint32, ok bool) {
 func appendPing(b []byte, number uint32) []byte {
 	var digits [10]byte
 	payload := strconv.AppendUint(digits[:0], uint64(number), 10)
-	return append(appendHeader(b, opPing, len(payload)), payload...)
+	return append(wsframe.AppendHeader(b, wsframe.Ping, len(payload)), payload...)
 }
 
 func (s *session) askFor(sock *socket) bool {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"waft/broker"
+	"waft/broker/outbox/wsframe"
 )
 
 // BenchmarkReceipts measures what it costs to keep what was sent to sockets until they have shown that they have it. Two servers, one of
@@ -193,12 +194,12 @@ func countEvents(nc net.Conn, count func(int)) error {
 			n = int(head[2])<<8 | int(head[3])
 		}
 		_, _ = r.Discard(len(head))
-		if op == 0x80|opPing {
+		if op == 0x80|wsframe.Ping {
 			pong := make([]byte, n)
 			if _, err = io.ReadFull(r, pong); err != nil {
 				return err
 			}
-			if _, err = nc.Write(append(append([]byte{0x80 | opPong, 0x80 | byte(n)}, 0, 0, 0, 0), pong...)); err != nil {
+			if _, err = nc.Write(append(append([]byte{0x80 | wsframe.Pong, 0x80 | byte(n)}, 0, 0, 0, 0), pong...)); err != nil {
 				return err
 			}
 			continue

@@ -8,6 +8,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsframe"
 )
 
 // stream is an open EventSource: the endpoint of one session, and of no other.
@@ -163,6 +164,6 @@ func (f lineForm) append(dst []byte, ds []broker.Delivery) []byte {
 
 func appendData(dst, frame []byte) []byte {
 	dst = append(dst, "data: "...)
-	dst = append(dst, frame[headerLen(frame):]...) // compact JSON: it has no line ends
+	dst = append(dst, frame[wsframe.HeaderLen(frame):]...) // compact JSON: it has no line ends
 	return append(dst, "\n\n"...)
 }

@@ -1,11 +1,9 @@
 package bayeux
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,6 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsframe"
 )
 
 const readBuffer = 512 // per socket, for ever: most frames fit
@@ -39,15 +38,15 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r, compress := h.negotiate(r)
-	plug := &plug{}
-	ws, err := h.upgrader.Upgrade(plugged{w, plug}, r, nil)
+	w, plug := outbox.Upgrading(w, bare)
+	ws, err := h.upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		h.counters.refuse(RefusedMalformed)
 		return
 	}
 	s := &socket{h: h, peer: h.peerOf(r), packed: compress}
 	s.conn = h.outbox.Attach(plug.Conn, s)
-	plug.out = s.conn
+	plug.Out = s.conn
 	s.heard.Store(h.now())
 	s.spoke.Store(h.now())
 	h.mu.Lock()
@@ -114,7 +113,7 @@ func (s *socket) receive(body string) {
 		return
 	case "[]":
 		// Faye's client up to 1.2 asks so whether the server is there.
-		s.write([]byte{0x80 | opText, 2, '[', ']'})
+		s.write([]byte{0x80 | wsframe.Text, 2, '[', ']'})
 		return
 	}
 	x := s.h.newExchange(s.h.life, &s.peer, s)
@@ -165,34 +164,4 @@ func (s *socket) readFailed(err error) {
 	s.mu.Unlock()
 	s.timer.Reset(closeWait)
 	_, _ = io.Copy(io.Discard, io.LimitReader(s.conn.NetConn(), 16<<20)) // until the peer closes, or check does
-}
-
-// plugged hands gorilla a connection whose writes can be turned over to the outbox.
-type plugged struct {
-	http.ResponseWriter
-	plug *plug
-}
-
-// Hijack implements http.Hijacker.
-func (p plugged) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	nc, rw, err := http.NewResponseController(p.ResponseWriter).Hijack()
-	p.plug.Conn = bare(nc)
-	return p.plug, rw, err
-}
-
-// plug is that connection.
-type plug struct {
-	net.Conn
-	out *outbox.Conn // set after the upgrade, before the read loop starts
-}
-
-// Write gives to the outbox what gorilla writes by itself: the close frame after a protocol error.
-func (p *plug) Write(b []byte) (int, error) {
-	if p.out == nil {
-		return p.Conn.Write(b)
-	}
-	if err := p.out.Write(b); err != nil {
-		return 0, err
-	}
-	return len(b), nil
 }

@@ -67,6 +67,20 @@ func (p Principal) Holds(act Action, on Pattern) bool {
 	return false
 }
 
+// Replaces tells whether p is the holder of old and may do all that old may. Credentials without a subject are all of one
+// holder, and still may differ in what they grant.
+func (p *Principal) Replaces(old *Principal) bool {
+	if p.Issuer != old.Issuer || p.Subject != old.Subject {
+		return false
+	}
+	for _, g := range old.Grants {
+		if !p.Holds(g.Action, g.Pattern) {
+			return false
+		}
+	}
+	return true
+}
+
 // Authorizer answers the one question: may who do act on every channel of p? The broker asks it once for each
 // right an operation uses and nobody else does. nil means yes. An error of kind Unauthenticated says that a credential might help,
 // Forbidden that this one does not. It is called by many goroutines, before anything has been changed, and must

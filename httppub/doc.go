@@ -100,11 +100,12 @@
 //	poll.go         requests that wait; held.go how many may; limits.go the limits that can be changed
 //	channels.go, sessions.go, usage.go    what their names say
 //	origins.go      whose pages' scripts may read
-//	shared.go       what the doors below this package need of it
+//	shared.go       what the doors below this package need of it; guests.go how many they let in, and how
+//	                they send them away; refusal.go why somebody is not let in
 //	readerstats.go  counts
 //
-// The one goroutine that the package starts publishes the items of a channel whose turn has come, and ends with the last of them. Four tables have
-// a lock each, under which nothing is called: held, rates, order and keys.
+// The one goroutine that the package starts publishes the items of a channel whose turn has come, and ends with the last of them. held,
+// Guests, rates, order and keys have a lock each, under which nothing is called.
 //
 // # Deliberately not done
 //

@@ -19,8 +19,9 @@
 // Locks: Conn.mu before shard.mu. Under Conn.mu the Source is called (which takes a session's lock) and non-blocking
 // system calls are made, never blocking ones.
 //
-// Files: outbox.go the shards, conn.go a connection, response.go an HTTP response as one, scratch.go memory shared between the connections of a shard,
+// Files: outbox.go the shards, conn.go a connection, response.go an HTTP response as one, plug.go what a WebSocket library
+// gets for one, scratch.go memory shared between the connections of a shard,
 // write_linux.go and write_other.go the system call.
 //
-// Not here: framing (a Source knows its protocol), reading, reconnecting.
+// Not here: framing (a Source knows its protocol; wsframe has what WebSockets share), reading, reconnecting.
 package outbox

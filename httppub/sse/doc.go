@@ -6,7 +6,7 @@
 // # What flows
 //
 //	address ─▶ channels, id, token ─▶ Session.SubscribeAll ─▶ head ─▶ reset? ready ─▶ what was missed ─▶ outbox ─▶ live
-//	400 405    400 401 403            403 429 503              200                     catchUp, if it is much
+//	400 405    400 401 403            403 429 503              200                     CatchUp, if it is much
 //	414                        429
 //
 // Everything that can be refused is, before the response begins: an EventSource gives up for good at a status that is not 200,
@@ -18,42 +18,27 @@
 //     that comes back with it (Last-Event-ID, which an EventSource sends by itself) gets everything after it, nothing twice, each
 //     channel in order, wherever the connection was cut.
 //   - Where that cannot be kept, because the history no longer reaches back or never did, an event called reset names the channels, and
-//     they go on live. There is no gap without it, within what is said below of wildcards.
+//     they go on live. There is no gap without it, within what package place says of wildcards.
 //   - A message's event is made once for all streams of a form; where a stream has one channel, with its id. Else the id is put in front.
 //   - A publisher never waits for a stream. One that takes less than is published is ended when its queue is full, and its client comes
 //     back to the rest. So does one with more to replay than a queue holds: that is written from the history by pages.
 //   - A stream ends with its credential and with its rights, and says why in an event called end.
 //   - Nothing of a request stays while a stream waits: a goroutine that reads, a session, some 4 KB.
 //
-// # Places in an id
-//
-// Channels that were asked for by name have their position in every id, so their number is limited. Those of a wildcard can be any
-// number: an id has the positions of the recent ones, and for all others a time before which everything was delivered (cursor.go).
-// To find out where these go on, messages are compared with that time. It rests on this:
-//
-//   - What is published is delivered within five seconds of the time in the message, and clocks differ by less.
-//   - What has been dropped to stay within limits, or went with the process, is noticed by a stamp in the id; what grew too old is not,
-//     if all of its channel did, hence Options.ResumeWindow.
-//   - A channel whose history no longer reaches back to that time may have lost something and is said to have.
-//
-// An id that would have more channels than fit says so, and the wildcards of whoever comes back with it are reset.
+// What an id says, and what that rests on, is in package place.
 //
 // # Locks
 //
-// A cursor belongs to the goroutine that opens its stream, and from attach on to Fill, which the outbox calls under the
+// A stream's cursor belongs to the goroutine that opens its stream, and from attach on to Fill, which the outbox calls under the
 // connection's lock. Handler.mu and stream.mu are innermost; stream.mu is held while the wheel and the outbox's ready list are touched.
 //
 // # Files
 //
 //	handler.go     options, and the request's way through
 //	request.go     the address
-//	credential.go  token → principal
 //	origin.go      web pages that may listen
 //	limit.go       how many streams there may be
-//	id.go          ids as text
-//	cursor.go      what an id says of a stream
-//	resume.go      an id → subscriptions that begin there
-//	catchup.go     a replay that is more than may be queued
+//	resume.go      an id → a session with its subscriptions, and what is missed until there
 //	respond.go     the head and the first events
 //	stream.go      a stream that runs
 //	form.go        a message as an event

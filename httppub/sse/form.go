@@ -1,10 +1,10 @@
 package sse
 
 import (
-	"encoding/binary"
 	"encoding/json"
 
 	"waft/broker"
+	"waft/httppub/place"
 )
 
 // form is how a stream wants its events. What is of the message alone is made once, for all streams of the form; the id goes
@@ -40,7 +40,7 @@ func (f form) EncodeMessage(m *broker.Message) ([]byte, error) {
 	b := make([]byte, 0, 160+len(m.Channel)+len(m.ID)+len(m.Data))
 	if f.has(single) {
 		b = append(b, "id: "...)
-		b = appendSingleID(b, m)
+		b = place.AppendSingle(b, m)
 		b = append(b, '\n')
 	}
 	if f.has(byName) {
@@ -65,13 +65,6 @@ func (f form) EncodeMessage(m *broker.Message) ([]byte, error) {
 }
 
 const timeLayout = "2006-01-02T15:04:05.000Z07:00" // RFC 3339, to the millisecond
-
-// appendSingleID appends what cursor.appendID would for a stream of the message's channel.
-func appendSingleID(dst []byte, m *broker.Message) []byte {
-	raw := binary.AppendUvarint(append(make([]byte, 0, 32), idVersion), 1)
-	dst, _ = sealID(dst, appendNamed(raw, hashOf(m.Channel), m.Position))
-	return dst
-}
 
 // append appends the events of ds.
 func (f form) append(dst []byte, ds []broker.Delivery) []byte {

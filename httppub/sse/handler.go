@@ -5,10 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"waft/broker"
 	"waft/broker/outbox"
 	"waft/httppub"
+	"waft/httppub/place"
 )
 
 // Options says how the streams of one realm work. Broker is required; the zero value of everything else works.
@@ -64,22 +63,17 @@ type Handler struct {
 	outbox    *outbox.Outbox
 	ownOutbox bool
 	origins   httppub.Origins
+	places    place.Options
 	scratch   sync.Pool // of *[]byte, for ids
 	closed    sync.Once
 
 	limits   atomic.Pointer[Limits]
+	guests   httppub.Guests // streams, and requests that may become one
 	counters counters
 
-	mu        sync.Mutex // guards the rest
-	draining  bool
-	streams   map[*stream]struct{}
-	entered   int // streams, and requests that may become one
-	addresses map[netip.Prefix]int
-	idle      chan struct{} // closed when entered falls to 0, if Shutdown waits
+	mu      sync.Mutex // guards the rest
+	streams map[*stream]struct{}
 }
-
-// mostChannels is the most that MaxChannels can be: their places must fit an id.
-const mostChannels = 100
 
 // New makes the handler. The error is of kind Invalid.
 func New(o Options) (*Handler, error) {
@@ -89,8 +83,8 @@ func New(o Options) (*Handler, error) {
 	if min(o.MaxChannels, o.MaxMessages, o.MaxBytes) < 0 || min(o.KeepAlive, o.Retry, o.MaxTokenLife, o.ResumeWindow) < 0 {
 		return nil, broker.Errorf(broker.Invalid, "the limits of event streams must not be negative")
 	}
-	if o.MaxChannels > mostChannels {
-		return nil, broker.Errorf(broker.Invalid, "a stream of %d channels is more than its ids can carry; the limit is %d", o.MaxChannels, mostChannels)
+	if o.MaxChannels > place.MostChannels {
+		return nil, broker.Errorf(broker.Invalid, "a stream of %d channels is more than its ids can carry; the limit is %d", o.MaxChannels, place.MostChannels)
 	}
 	o.MaxChannels = cmp.Or(o.MaxChannels, 32)
 	o.KeepAlive = cmp.Or(o.KeepAlive, 25*time.Second)
@@ -99,9 +93,10 @@ func New(o Options) (*Handler, error) {
 	o.ResumeWindow = cmp.Or(o.ResumeWindow, 10*time.Minute)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	if o.ClientAddress == nil {
-		o.ClientAddress = peer
+		o.ClientAddress = httppub.PeerAddress
 	}
-	h := &Handler{opts: o, broker: o.Broker, outbox: o.Outbox, streams: map[*stream]struct{}{}, addresses: map[netip.Prefix]int{}}
+	h := &Handler{opts: o, broker: o.Broker, outbox: o.Outbox, streams: map[*stream]struct{}{}}
+	h.places = place.Options{Broker: o.Broker, Generation: o.Generation, Window: o.ResumeWindow}
 	var err error
 	if h.origins, err = httppub.ParseOrigins(o.Origins); err != nil {
 		return nil, err
@@ -116,24 +111,14 @@ func New(o Options) (*Handler, error) {
 	return h, nil
 }
 
-func peer(r *http.Request) netip.Addr {
-	at, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid where there is no network: in a test, on a pipe
-	return at.Addr().Unmap()
-}
-
-// stamp names what the server may have forgotten: it is another one after a restart that lost histories, and when some were
-// dropped to stay within limits.
-func (h *Handler) stamp() uint32 { return h.opts.Generation + uint32(h.broker.Kept().Mark) }
-
 var (
-	errOrigin = &broker.Error{Kind: broker.Forbidden, Text: "pages of this origin may not use this server"}
 	errMethod = &broker.Error{Kind: broker.Invalid, Text: "events are listened to with GET"}
 	errQuery  = &broker.Error{Kind: broker.TooLarge, Text: "the query is too long; listen to fewer channels, or to a wildcard"}
 )
 
 // ServeHTTP opens a stream, or says why not. It returns when the stream has begun, or ended if its connection cannot be taken over.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	err := error(errOrigin)
+	err := error(httppub.ErrOrigin)
 	if h.admit(w, r) {
 		if r.Method == http.MethodOptions {
 			preflight(w)
@@ -161,17 +146,17 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	who, err := h.authenticate(r, a)
+	from, l := h.opts.ClientAddress(r), h.limits.Load()
+	who, err := httppub.AuthenticateAddress(r, h.opts.Damper.From(from, h.opts.Authenticator), a.token, h.opts.MaxTokenLife)
 	if err != nil {
 		return err
 	}
-	from := h.opts.ClientAddress(r)
-	if err := h.enter(from); err != nil {
+	if err := h.guests.Enter(from, l.Streams, l.AddressStreams); err != nil {
 		return err
 	}
 	o, err := h.open(r.Context(), who, a, last, from)
 	if err != nil {
-		h.leave(from)
+		h.guests.Leave(from)
 		return err
 	}
 	o.respond(w, r)
@@ -180,7 +165,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 
 // refuse answers a request for which there is no stream.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	h.counters.refused[refusalOf(err)].Add(1)
+	h.counters.refused.Add(err)
 	level := slog.LevelDebug
 	if broker.KindOf(err) == broker.Internal && r.Context().Err() == nil {
 		level = slog.LevelError
@@ -195,14 +180,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		sentence(w, http.StatusRequestURITooLong, err)
 		return
 	}
-	// A damped address has its own time, which is not a matter of chance: httppub.Refuse knows it.
-	if kind := broker.KindOf(err); kind == broker.RateLimited && !errors.Is(err, broker.ErrDamped) || kind == broker.Unavailable || kind == broker.Closed {
-		w.Header().Set("Retry-After", strconv.Itoa(1+rand.N(5))) //nolint:gosec // G404: it spreads clients and protects nothing
-	}
-	if one, ok := errors.AsType[*broker.BatchError](err); ok { // its number is of no use to somebody who named channels
-		err = one.Err
-	}
-	httppub.Refuse(w, r, err)
+	httppub.RefuseGuest(w, r, err)
 }
 
 func sentence(w http.ResponseWriter, status int, err error) {

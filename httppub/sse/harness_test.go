@@ -65,7 +65,7 @@ func (s *server) serve(o Options) *server {
 func (s *server) awaitIdle() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return s.handler.waitIdle(ctx)
+	return s.handler.guests.Wait(ctx)
 }
 
 func (s *server) publish(channel string, data any) {

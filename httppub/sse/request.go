@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"waft/broker"
+	"waft/httppub/place"
 )
 
 // ask is what a request asks for.
@@ -99,15 +100,14 @@ func (a *ask) set(name string, values []string) error {
 	return nil
 }
 
-// place reads the id of the last event: one of ours, or, for a stream of one channel, a position as the other protocols have it.
-func (a *ask) place() (*token, error) {
+// place reads the id of the last event. nil: there is none.
+func (a *ask) place() (*place.Token, error) {
 	if a.last == "" {
 		return nil, nil //nolint:nilnil // there is none, and that is no error
 	}
-	if c, ok := a.patterns[0].Channel(); ok && a.single() && strings.ContainsRune(a.last, '-') {
-		if p, err := broker.ParsePosition(a.last); err == nil {
-			return &token{named: map[uint64]broker.Position{hashOf(c): p}}, nil
-		}
+	t, err := place.Parse(a.last, a.patterns)
+	if err != nil {
+		return nil, broker.Errorf(broker.Invalid, "the last event id %s is not one that this server gave out; leave it away to begin with what comes next", broker.Quote(a.last))
 	}
-	return parseID(a.last)
+	return t, nil
 }

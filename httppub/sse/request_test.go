@@ -15,6 +15,8 @@ import (
 
 	"waft/broker"
 	"waft/broker/brokertest"
+	"waft/httppub"
+	"waft/httppub/place"
 )
 
 func TestRequest_that_is_wrong_is_told_before_the_stream_begins(t *testing.T) {
@@ -71,11 +73,11 @@ func TestRequest_that_is_wrong_is_told_before_the_stream_begins(t *testing.T) {
 		})
 	}
 	st := s.handler.Stats()
-	if st.Opened != 0 || st.Refused[RefusedMalformed] == 0 || st.Refused[RefusedCredential] != 4 || st.Refused[RefusedForbidden] != 2 {
+	if st.Opened != 0 || st.Refused[httppub.RefusedMalformed] == 0 || st.Refused[httppub.RefusedCredential] != 4 || st.Refused[httppub.RefusedForbidden] != 2 {
 		t.Errorf("%+v", st)
 	}
-	if n := s.broker.Stats().Sessions["sse"]; n != 0 || s.handler.entered != 0 {
-		t.Errorf("%d sessions, %d entered", n, s.handler.entered)
+	if in, _ := s.handler.guests.Count(); s.broker.Stats().Sessions["sse"] != 0 || in != 0 {
+		t.Errorf("%d sessions, %d entered", s.broker.Stats().Sessions["sse"], in)
 	}
 }
 
@@ -94,7 +96,7 @@ func TestRequest_with_a_token_in_the_address_that_lasts_is_refused_and_no_token_
 			}
 		}
 	}
-	if n := s.handler.Stats().Refused[RefusedExpired]; n != 1 {
+	if n := s.handler.Stats().Refused[httppub.RefusedExpired]; n != 1 {
 		t.Errorf("%d expired", n)
 	}
 	if text := log.String(); strings.Contains(text, "-token") || !strings.Contains(text, "refused") {
@@ -174,7 +176,7 @@ func TestCredentials_bad_ones_of_an_address_are_refused_unread(t *testing.T) {
 			t.Errorf("%s %s: %d, Retry-After %q", c.query, c.field, got.status, got.header.Get("Retry-After"))
 		}
 	}
-	if refused := s.handler.Stats().Refused; refused[RefusedDamped] != 2 || refused[RefusedCredential] != 2 || refused[RefusedLimit] != 0 {
+	if refused := s.handler.Stats().Refused; refused[httppub.RefusedDamped] != 2 || refused[httppub.RefusedCredential] != 2 || refused[httppub.RefusedLimit] != 0 {
 		t.Errorf("%v", refused)
 	}
 }
@@ -212,7 +214,7 @@ func TestLimits_of_streams(t *testing.T) {
 	get("2001:db8::1", 200)
 	get("2001:db8::2", 429) // four, and the same network
 	st := s.handler.Stats()
-	if st.Refused[RefusedAddress] != 1 || st.Refused[RefusedLimit] != 1 {
+	if st.Refused[httppub.RefusedAddress] != 1 || st.Refused[httppub.RefusedLimit] != 1 {
 		t.Errorf("%+v", st)
 	}
 	if err := s.handler.SetLimits(Limits{AddressStreams: 1}); err != nil {
@@ -227,9 +229,8 @@ func TestLimits_of_streams(t *testing.T) {
 	}
 	first.close()
 	left := func() bool {
-		s.handler.mu.Lock()
-		defer s.handler.mu.Unlock()
-		return s.handler.entered == 3
+		in, _ := s.handler.guests.Count()
+		return in == 3
 	}
 	if err := waitFor(left); err != nil {
 		t.Fatal(err)
@@ -249,7 +250,7 @@ func TestLimits_of_the_broker(t *testing.T) {
 func TestNew_refuses_what_makes_no_sense(t *testing.T) {
 	b := brokertest.New(t, broker.Options{})
 	for name, o := range map[string]Options{
-		"broker": {}, "channels": {Broker: b, MaxChannels: mostChannels + 1}, "negative": {Broker: b, MaxBytes: -1},
+		"broker": {}, "channels": {Broker: b, MaxChannels: place.MostChannels + 1}, "negative": {Broker: b, MaxBytes: -1},
 		"time": {Broker: b, KeepAlive: -1}, "limits": {Broker: b, Limits: Limits{AddressStreams: -1}},
 	} {
 		if _, err := New(o); broker.KindOf(err) != broker.Invalid {

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"slices"
 	"time"
 
 	"waft/broker"
@@ -50,15 +49,15 @@ func (o *opening) respond(w http.ResponseWriter, r *http.Request) {
 func (o *opening) begin(ctx context.Context, nc net.Conn, head []byte) bool {
 	st := o.st
 	o.h.counters.opened.Add(1)
-	if o.last != nil {
+	if o.resumes {
 		o.h.counters.resumed.Add(1)
 	}
 	b := append(head, o.h.retryLine()...)
 	b = o.appendReset(b)
 	b = o.appendReady(b)
 	err := write(nc, b)
-	if err == nil && st.behind {
-		err = o.catchUp(ctx, nc)
+	if err == nil && o.place.Behind {
+		err = o.place.CatchUp(ctx, &catcher{opening: o, nc: nc})
 	}
 	if err != nil {
 		if broker.KindOf(err) != broker.Internal { // what a write fails with is of no kind
@@ -88,14 +87,13 @@ func (h *Handler) retryLine() string {
 
 // appendReset tells of what was lost since it was told last.
 func (o *opening) appendReset(b []byte) []byte {
-	if len(o.lost) == 0 {
+	lost := o.place.Lost()
+	if len(lost) == 0 {
 		return b
 	}
-	slices.Sort(o.lost)
 	b = o.appendNote(b, "reset", struct {
 		Channels []broker.Pattern `json:"channels"`
-	}{slices.Compact(o.lost)})
-	o.lost = nil
+	}{lost})
 	o.h.counters.reset.Add(1)
 	return b
 }
@@ -104,7 +102,7 @@ func (o *opening) appendReset(b []byte) []byte {
 func (o *opening) appendReady(b []byte) []byte {
 	return o.appendNote(b, "ready", struct {
 		Resumed bool `json:"resumed"`
-	}{o.last != nil && !o.reset})
+	}{o.place.Resumed()})
 }
 
 func (o *opening) appendNote(b []byte, event string, data any) []byte {
@@ -114,7 +112,7 @@ func (o *opening) appendNote(b []byte, event string, data any) []byte {
 	}
 	var raw []byte
 	b = append(append(append(b, "event: "...), event...), "\nid: "...)
-	b = o.st.cursor.appendID(b, &raw)
+	b = o.st.cursor.Append(b, &raw)
 	b = append(append(b, "\ndata: "...), text...)
 	return append(b, "\n\n"...)
 }

@@ -2,37 +2,25 @@ package sse
 
 import (
 	"context"
-	"errors"
-	"math"
+	"net"
 	"net/netip"
-	"slices"
-	"time"
 
 	"waft/broker"
+	"waft/httppub/place"
 )
 
 // opening is a stream on its way: its subscriptions are made, from where its client left off.
 type opening struct {
-	h        *Handler
-	st       *stream
-	who      broker.Principal
-	patterns []broker.Pattern
-	last     *token // nil: it begins with what comes next
-
-	resumes []bool           // by pattern: it has a place to go on from
-	gaps    []bool           // by pattern: some of its channels keep no history
-	lost    []broker.Pattern // and to be told
-	reset   bool             // something was lost
+	h       *Handler
+	st      *stream
+	place   *place.Opening
+	resumes bool // the client has an id
 }
 
-// open makes the session and its subscriptions. With more to replay than a session may queue it leaves them to catchUp: then
-// o.behind is true.
-func (h *Handler) open(ctx context.Context, who broker.Principal, a ask, last *token, from netip.Addr) (*opening, error) {
+// open makes the session and its subscriptions, or, with more to replay than a session may queue, leaves them to CatchUp.
+func (h *Handler) open(ctx context.Context, who broker.Principal, a ask, last *place.Token, from netip.Addr) (*opening, error) {
 	st := &stream{h: h, form: a.form, from: from}
-	o := &opening{
-		h: h, st: st, who: who, patterns: a.patterns, last: last,
-		resumes: make([]bool, len(a.patterns)), gaps: make([]bool, len(a.patterns)),
-	}
+	o := &opening{h: h, st: st, resumes: last != nil}
 	var err error
 	st.session, err = h.broker.Open(broker.SessionOptions{
 		Protocol: "sse", MaxMessages: h.opts.MaxMessages, MaxBytes: h.opts.MaxBytes, MaxSubscriptions: len(a.patterns),
@@ -41,323 +29,47 @@ func (h *Handler) open(ctx context.Context, who broker.Principal, a ask, last *t
 	if err != nil {
 		return nil, err
 	}
-	if err = o.place(ctx); err == nil {
-		err = o.subscribe(ctx)
-	}
-	if err != nil && !errors.Is(err, errBehind) {
+	if o.place, err = h.places.Open(ctx, st.session, who, a.patterns, last); err != nil {
 		st.session.Close(errGone)
 		return nil, err
 	}
-	st.behind = err != nil
+	st.cursor = o.place.Cursor
 	return o, nil
 }
 
-// place puts the cursor where the id says, as far as that is worth something.
-func (o *opening) place(ctx context.Context) error {
-	c, now := &o.st.cursor, time.Now()
-	c.stamp, c.base = o.h.stamp, now.Add(-slack).UnixMilli()
-	for _, p := range o.patterns {
-		if ch, ok := p.Channel(); ok {
-			c.named = append(c.named, named{channel: ch, hash: hashOf(ch)})
-		} else {
-			c.wild = true
-		}
-	}
-	if o.last == nil {
-		return o.noteNew(ctx)
-	}
-	c.frozen = math.MaxInt
-	resumed := false
-	for i, p := range o.patterns {
-		readable := o.h.broker.May(ctx, o.who, broker.ActRead, p) == nil
-		if ch, ok := p.Channel(); ok {
-			if err := o.placeNamed(ctx, i, ch, readable); err != nil {
+// catcher writes a replay that is more than a session may queue. Each event has its id, so whoever is cut off in the middle goes on
+// from there.
+type catcher struct {
+	*opening
+	nc    net.Conn
+	chunk []byte
+	raw   []byte
+}
+
+// chunkSize is how many bytes are written at a time.
+const chunkSize = 32 << 10
+
+// Replay implements place.Catcher.
+func (c *catcher) Replay(messages []*broker.Message) error {
+	c.h.counters.replayed.Add(uint64(len(messages)))
+	for _, m := range messages {
+		if c.chunk = c.st.appendEvent(c.chunk, &c.raw, m); len(c.chunk) >= chunkSize {
+			if err := c.flush(); err != nil {
 				return err
 			}
-			continue
-		}
-		switch {
-		case !o.last.based && !o.last.broken: // the id is of a stream without wildcards
-		case readable && o.fresh(now):
-			o.resumes[i], resumed = true, true
-		default:
-			o.lose(p)
 		}
 	}
-	if !resumed {
-		return o.noteNew(ctx)
-	}
-	c.base = o.last.base
-	for ch, at := range o.last.wild {
-		if c.find(ch) == nil {
-			c.note(ch, at, now.UnixMilli()) // it may have had a message as late as that
-		}
-	}
-	return nil
+	return c.flush()
 }
 
-// maxNoted is how many channels may be noted at the start of a stream.
-const maxNoted = 64
-
-// noteNew notes which channels of the wildcards have had a message just now: for the base alone it would be one that the client is to
-// have. Where there are very many channels it is not worth the look: whoever comes back may then get what was published shortly before.
-func (o *opening) noteNew(ctx context.Context) error {
-	c, b := &o.st.cursor, o.h.broker
-	if !c.wild || b.Kept().Channels > maxReplayed {
+func (c *catcher) flush() error {
+	if len(c.chunk) == 0 {
 		return nil
 	}
-	for _, p := range o.patterns {
-		if _, ok := p.Channel(); ok || b.May(ctx, o.who, broker.ActRead, p) != nil {
-			continue
-		}
-		list, err := b.Channels(ctx, o.who, p, "", 0)
-		if err != nil {
-			return err
-		}
-		for _, info := range list {
-			page, err := b.History(ctx, o.who, info.Channel, broker.Range{Limit: 1, Newest: true})
-			if err != nil {
-				return err
-			}
-			if len(page.Messages) == 0 || c.find(info.Channel) != nil || len(c.recent) == maxNoted {
-				continue
-			}
-			if at := page.Messages[0].Time.UnixMilli(); at > c.base {
-				c.note(info.Channel, page.Last, at)
-			}
-		}
-	}
-	return nil
+	err := write(c.nc, c.chunk)
+	c.chunk = c.chunk[:0]
+	return err
 }
 
-// fresh tells whether the wildcards' part of the id is worth something.
-func (o *opening) fresh(now time.Time) bool {
-	return o.last.based && !o.last.broken && o.last.stamped && o.last.stamp == o.h.stamp() &&
-		now.UnixMilli()-o.last.base <= (o.h.opts.ResumeWindow+slack).Milliseconds()
-}
-
-func (o *opening) placeNamed(ctx context.Context, i int, ch broker.Channel, readable bool) error {
-	n := o.st.cursor.find(ch)
-	at, known := o.last.named[n.hash]
-	if !known {
-		at, known = o.last.wild[ch]
-	}
-	switch {
-	case !known: // the id is of a stream without it
-		return nil
-	case !readable:
-		o.lose(o.patterns[i])
-		return nil
-	}
-	o.resumes[i], n.at = true, at
-	if at.IsZero() && (!o.last.stamped || o.last.stamp != o.h.stamp() || !o.h.broker.Keeps(ch)) {
-		return o.relocate(ctx, ch)
-	}
-	return nil
-}
-
-// lose notes what the client is to be told.
-func (o *opening) lose(p broker.Pattern) {
-	o.lost, o.reset = append(o.lost, p), true
-}
-
-// relocate gives a channel up to where it is now. What comes from here on is not missing.
-func (o *opening) relocate(ctx context.Context, ch broker.Channel) error {
-	page, err := o.h.broker.History(ctx, o.who, ch, broker.Range{IDs: []string{}})
-	if err != nil {
-		return err
-	}
-	o.lose(broker.Pattern(ch))
-	c := &o.st.cursor
-	if n := c.find(ch); n != nil {
-		n.at = page.Last
-		return nil
-	}
-	if page.Last.IsZero() {
-		c.forget(ch)
-	} else {
-		c.note(ch, page.Last, time.Now().UnixMilli())
-	}
-	return nil
-}
-
-// maxAttempts is how often the subscriptions are tried: each time something else may be lost.
-const maxAttempts = 50
-
-// subscribe makes the subscriptions, and sets the cursor for what is queued. errBehind: there is more than may be queued.
-func (o *opening) subscribe(ctx context.Context) error {
-	for range maxAttempts {
-		subs, err := o.plan(ctx)
-		if err != nil {
-			return err
-		}
-		done, err := o.st.session.SubscribeAll(ctx, o.who, subs)
-		if err == nil {
-			o.settle(subs, done)
-			return nil
-		}
-		if err = o.mend(ctx, err); err != nil {
-			return err
-		}
-	}
-	return errBehind
-}
-
-// settle is for when the subscriptions are made.
-func (o *opening) settle(subs []broker.Subscription, done []broker.Subscribed) {
-	c := &o.st.cursor
-	for i, s := range subs {
-		if ch, ok := s.Pattern.Channel(); ok && !o.resumes[i] {
-			c.find(ch).at = done[i].From
-		} else if !ok && s.BestEffort && !done[i].Recovered && resumesOne(s.Each) {
-			o.lose(s.Pattern) // between planning and reading
-		}
-	}
-	c.frozen = o.st.session.Pending()
-}
-
-func resumesOne(each map[broker.Channel]broker.Start) bool {
-	for _, st := range each {
-		if !st.Since.IsZero() {
-			return true
-		}
-	}
-	return false
-}
-
-// mend gives up what made SubscribeAll fail, so that it can be tried again, or gives the error back.
-func (o *opening) mend(ctx context.Context, err error) error {
-	batch, ok := errors.AsType[*broker.BatchError](err)
-	if kind := broker.KindOf(err); (kind == broker.TooLarge || kind == broker.Unavailable) && slices.Contains(o.resumes, true) {
-		return errBehind // the error may be about another pattern, because a replay is of all together
-	}
-	if !ok || !o.resumes[batch.Index] {
-		return err
-	}
-	p := o.patterns[batch.Index]
-	about, known := broker.AboutOf(err)
-	ch, named := p.Channel()
-	switch kind := broker.KindOf(err); {
-	case kind == broker.HistoryLost:
-		if !named && known {
-			ch, named = about.Channel()
-		}
-		if named {
-			return o.relocate(ctx, ch)
-		}
-		return err
-	case kind == broker.Invalid && !named && known && !o.gaps[batch.Index]:
-		o.gaps[batch.Index] = true
-		o.lose(about)
-		return nil
-	default:
-		return err
-	}
-}
-
-// plan says where each pattern begins.
-func (o *opening) plan(ctx context.Context) ([]broker.Subscription, error) {
-	subs := make([]broker.Subscription, len(o.patterns))
-	for i, p := range o.patterns {
-		subs[i].Pattern = p
-		ch, isChannel := p.Channel()
-		switch {
-		case isChannel && !o.resumes[i]:
-			subs[i].Mark = true
-		case isChannel:
-			subs[i].SubscribeOptions = from(o.st.cursor.find(ch).at)
-		case o.resumes[i]:
-			each, err := o.planWild(ctx, p)
-			if err != nil {
-				return nil, err
-			}
-			if each == nil { // too many
-				o.resumes[i] = false
-				o.lose(p)
-				continue
-			}
-			subs[i].Each, subs[i].Last, subs[i].BestEffort = each, -1, o.gaps[i]
-		}
-	}
-	return subs, nil
-}
-
-func from(at broker.Position) broker.SubscribeOptions {
-	if at.IsZero() {
-		return broker.SubscribeOptions{Last: -1}
-	}
-	return broker.SubscribeOptions{Since: at}
-}
-
-// maxReplayed is how many channels of a wildcard are resumed. (broker.Options.MaxReplayChannels)
-const maxReplayed = 1000
-
-// planWild says where the channels of a wildcard begin that have something kept; nil if they are too many. Those that get
-// their first message after this are new to the client, and begin with it.
-func (o *opening) planWild(ctx context.Context, p broker.Pattern) (map[broker.Channel]broker.Start, error) {
-	c, b := &o.st.cursor, o.h.broker
-	list, err := b.Channels(ctx, o.who, p, "", maxReplayed+1)
-	if err != nil || len(list) > maxReplayed {
-		return nil, err
-	}
-	each := make(map[broker.Channel]broker.Start, len(list))
-	for _, info := range list {
-		ch := info.Channel
-		if c.find(ch) != nil {
-			each[ch] = broker.Start{} // its own subscription says where
-		} else if _, known := c.recent[ch]; !known {
-			if each[ch], err = o.since(ctx, ch); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for ch, r := range c.recent {
-		if !p.Matches(ch) {
-			continue
-		}
-		if _, err := b.History(ctx, o.who, ch, broker.Range{After: r.at, IDs: []string{}}); err != nil {
-			if broker.KindOf(err) == broker.HistoryLost {
-				err = o.relocate(ctx, ch)
-			}
-			if err != nil {
-				return nil, err
-			}
-			r = c.recent[ch]
-		}
-		if !r.at.IsZero() {
-			each[ch] = broker.Start{Since: r.at}
-		}
-	}
-	if len(each) > maxReplayed {
-		return nil, nil
-	}
-	return each, nil
-}
-
-// since finds where a channel begins of which the client has had what is older than the base.
-func (o *opening) since(ctx context.Context, ch broker.Channel) (broker.Start, error) {
-	for n := 16; ; n *= 4 {
-		page, err := o.h.broker.History(ctx, o.who, ch, broker.Range{Limit: n, Newest: true})
-		if err != nil {
-			return broker.Start{}, err
-		}
-		i := 0
-		for i < len(page.Messages) && page.Messages[i].Time.UnixMilli() <= o.st.cursor.base {
-			i++
-		}
-		switch {
-		case i > 0:
-			return broker.Start{Since: page.Messages[i-1].Position}, nil
-		case len(page.Messages) == 0:
-			return broker.Start{Last: -1}, nil // it has expired just now, and what comes is new
-		case !page.Complete:
-		case page.Messages[0].Position.Offset == 1:
-			return broker.Start{Last: -1}, nil
-		default: // what came before is no longer kept, and may be newer than the base
-			if err := o.relocate(ctx, ch); err != nil {
-				return broker.Start{}, err
-			}
-			return broker.Start{Since: page.Last}, nil
-		}
-	}
-}
+// Lost implements place.Catcher.
+func (c *catcher) Lost() error { return write(c.nc, c.appendReset(nil)) }

@@ -14,6 +14,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/brokertest"
+	"waft/httppub/place"
 )
 
 // listener is a client that is cut off again and again, and comes back with the id of its last event.
@@ -315,10 +316,10 @@ func TestResume_of_a_wildcard_over_channels_that_keep_nothing_names_them(t *test
 }
 
 func TestResume_of_a_wildcard_is_told_when_its_id_is_too_old_or_histories_were_dropped(t *testing.T) {
-	for name, tamper := range map[string]func(*token){
-		"old":     func(t *token) { t.base -= time.Hour.Milliseconds() },
-		"dropped": func(t *token) { t.stamp++ },
-		"broken":  func(t *token) { t.broken, t.based = true, false },
+	for name, tamper := range map[string]func(*place.Token){
+		"old":     func(t *place.Token) { t.Base -= time.Hour.Milliseconds() },
+		"dropped": func(t *place.Token) { t.Stamp++ },
+		"broken":  func(t *place.Token) { t.Broken, t.Based = true, false },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, Options{}, broker.Options{})
@@ -327,13 +328,13 @@ func TestResume_of_a_wildcard_is_told_when_its_id_is_too_old_or_histories_were_d
 			s.publish("/a", 1)
 			c.want("1")
 			s.publish("/a", 2)
-			old, err := parseID(c.last)
+			old, err := place.Parse(c.last, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			tamper(old)
 			s.publish("/w/x", "0")
-			again := s.resume(query("/w/*", "/a"), old.text())
+			again := s.resume(query("/w/*", "/a"), old.String())
 			if got := again.named("reset"); got != `{"channels":["/w/*"]}` {
 				t.Errorf("reset: %s", got)
 			}
@@ -447,8 +448,8 @@ func TestResume_of_a_quiet_channel_goes_by_time(t *testing.T) {
 			for i := range c.before {
 				s.publish("/w/x", i)
 			}
-			old := token{stamped: true, stamp: s.handler.stamp(), based: true, base: time.Now().UnixMilli()}
-			if err := waitFor(func() bool { return time.Now().UnixMilli() > old.base }); err != nil {
+			old := place.Token{Stamped: true, Stamp: s.handler.places.Stamp(), Based: true, Base: time.Now().UnixMilli()}
+			if err := waitFor(func() bool { return time.Now().UnixMilli() > old.Base }); err != nil {
 				t.Fatal(err)
 			}
 			var want []string
@@ -456,7 +457,7 @@ func TestResume_of_a_quiet_channel_goes_by_time(t *testing.T) {
 				s.publish("/w/x", 1000+i)
 				want = append(want, strconv.Itoa(1000+i))
 			}
-			again := s.resume(query("/w/*"), old.text())
+			again := s.resume(query("/w/*"), old.String())
 			if c.reset {
 				want = nil
 				if got := again.named("reset"); got != `{"channels":["/w/x"]}` {

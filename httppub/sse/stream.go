@@ -10,6 +10,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/httppub/place"
 )
 
 // stream is one open stream of events: one session, one connection.
@@ -23,8 +24,7 @@ type stream struct {
 	conn atomic.Pointer[outbox.Conn] // nil until attach
 	ping atomic.Bool                 // a comment is due
 
-	cursor cursor // owned by whoever opens the stream, and then by Fill
-	behind bool   // likewise: the subscriptions are still to be made
+	cursor *place.Cursor // owned by whoever opens the stream, and then by Fill
 
 	mu      sync.Mutex // guards the rest
 	timer   *broker.Timer
@@ -37,7 +37,6 @@ var _ outbox.Source = (*stream)(nil)
 // Why sessions end, beside the broker's own reasons.
 var (
 	errGone    = &broker.Error{Kind: broker.Closed, Text: "the client has gone"}
-	errBehind  = &broker.Error{Kind: broker.Unavailable, Text: "more was published than could be replayed; come back with the id of the last event to go on from there"}
 	errRevoked = &broker.Error{Kind: broker.Forbidden, Text: "a channel of the stream is no longer allowed"}
 )
 
@@ -112,7 +111,7 @@ func (st *stream) gone() {
 func (st *stream) over() {
 	st.session.Close(errGone)
 	st.h.counters.ended[endOf(st.session.Err())].Add(1)
-	st.h.leave(st.from)
+	st.h.guests.Leave(st.from)
 }
 
 // check runs on the wheel: proxies close what is silent, and a client that has gone without a word is noticed by what it does not take.
@@ -149,7 +148,7 @@ func (st *stream) Fill(sc *outbox.Scratch) []byte {
 func (st *stream) events(sc *outbox.Scratch) []byte {
 	if st.form.has(single) {
 		for _, d := range sc.Deliveries {
-			st.cursor.pass(d.Message)
+			st.cursor.Pass(d.Message)
 		}
 		if len(sc.Deliveries) == 1 {
 			b, _ := sc.Deliveries[0].Message.Encoded(st.form) // none without a form here
@@ -168,13 +167,13 @@ func (st *stream) events(sc *outbox.Scratch) []byte {
 
 // appendEvent passes m and appends its event.
 func (st *stream) appendEvent(dst []byte, raw *[]byte, m *broker.Message) []byte {
-	st.cursor.pass(m)
+	st.cursor.Pass(m)
 	b, err := m.Encoded(st.form.with(single, false))
 	if err != nil {
 		return dst
 	}
 	dst = append(dst, "id: "...)
-	dst = st.cursor.appendID(dst, raw)
+	dst = st.cursor.Append(dst, raw)
 	return append(append(dst, '\n'), b...)
 }
 
@@ -182,12 +181,12 @@ func (st *stream) appendEvent(dst []byte, raw *[]byte, m *broker.Message) []byte
 // page: the older the base is, the less it is worth.
 func (st *stream) comment(sc *outbox.Scratch) []byte {
 	sc.Buf = append(sc.Buf[:0], ":\n"...)
-	if st.cursor.wild {
+	if st.cursor.Wild() {
 		raw := st.h.scratch.Get().(*[]byte)
 		defer st.h.scratch.Put(raw)
-		st.cursor.advance(time.Now().UnixMilli())
+		st.cursor.Advance(time.Now().UnixMilli())
 		sc.Buf = append(sc.Buf, "id: "...)
-		sc.Buf = append(st.cursor.appendID(sc.Buf, raw), '\n')
+		sc.Buf = append(st.cursor.Append(sc.Buf, raw), '\n')
 	}
 	sc.Buf = append(sc.Buf, '\n')
 	return sc.Buf
@@ -202,9 +201,8 @@ func (st *stream) attach(c *outbox.Conn) {
 	st.mu.Unlock()
 	h.mu.Lock()
 	h.streams[st] = struct{}{}
-	draining := h.draining
 	h.mu.Unlock()
-	if draining { // Shutdown may have looked at the streams already
+	if h.guests.IsClosing() { // Shutdown may have looked at the streams already
 		st.session.Close(broker.ErrShutdown)
 	}
 	if reason := st.session.Err(); reason != nil {

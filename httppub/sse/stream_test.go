@@ -17,6 +17,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/brokertest"
+	"waft/httppub/place"
 )
 
 func TestStream_brings_messages_of_all_its_channels(t *testing.T) {
@@ -83,10 +84,7 @@ func TestStream_encodes_a_message_once_for_all_streams_of_a_form(t *testing.T) {
 	if &one[0] != &two[0] {
 		t.Error("encoded twice")
 	}
-	c := cursor{named: []named{{channel: "/a", hash: hashOf("/a")}}, stamp: func() uint32 { return 1 }}
-	c.pass(m)
-	var raw []byte
-	if want := "id: " + string(c.appendID(nil, &raw)) + "\n"; !strings.HasPrefix(string(one), want) {
+	if want := "id: " + string(place.AppendSingle(nil, m)) + "\n"; !strings.HasPrefix(string(one), want) {
 		t.Errorf("the shared event is %q; its id should be %q", one, want)
 	}
 }
@@ -325,8 +323,8 @@ func TestStream_goes_when_its_client_does(t *testing.T) {
 		t.Error(err)
 	}
 	st := s.handler.Stats()
-	if st.Opened != 10 || st.Ended[EndClient] != 10 || st.Streams != 0 || len(s.handler.addresses) != 0 {
-		t.Errorf("%+v, %d addresses", st, len(s.handler.addresses))
+	if _, n := s.handler.guests.Count(); st.Opened != 10 || st.Ended[EndClient] != 10 || st.Streams != 0 || n != 0 {
+		t.Errorf("%+v, %d addresses", st, n)
 	}
 	if n := s.broker.Stats().Subscriptions; n != 0 {
 		t.Errorf("%d subscriptions", n)

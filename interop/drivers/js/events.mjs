@@ -3,10 +3,10 @@
 // Node.js; page, the origin of the page.
 
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { emit, options, serve } from './lines.mjs';
+import { openPage } from './page.mjs';
 
 // What runs in Node.js or in the page.
 function listen({ url, client, channels }, EventSource, ReconnectingEventSource, emit) {
@@ -21,23 +21,9 @@ function listen({ url, client, channels }, EventSource, ReconnectingEventSource,
 }
 
 if (options.chromium) {
-  const { chromium } = await import('playwright-core');
   const build = join(dirname(fileURLToPath(import.meta.url)), '../../node_modules/reconnecting-eventsource/dist');
   const script = await readFile(join(build, 'ReconnectingEventSource.min.js'), 'utf8');
-  const files = createServer((request, response) => {
-    response.setHeader('Content-Type', 'text/html');
-    response.end('<!DOCTYPE html><title>page</title>');
-  });
-  await new Promise((done) => files.listen(Number(new URL(options.page).port), '127.0.0.1', done));
-  const browser = await chromium.launch({
-    executablePath: options.chromium,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-  const page = await browser.newPage();
-  page.on('pageerror', (error) => emit('pageerror', { error: String(error) }));
-  page.on('console', (message) => console.log(message.text()));
-  await page.exposeFunction('emit', emit);
-  await page.goto(options.page);
+  const page = await openPage(options);
   await page.addScriptTag({ content: script });
   await page.evaluate(`window.listen = ${listen}`);
   serve({

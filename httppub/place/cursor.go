@@ -1,4 +1,4 @@
-package sse
+package place
 
 import (
 	"encoding/binary"
@@ -20,13 +20,13 @@ const (
 	msPerSlack  = int64(slack / time.Millisecond)
 )
 
-// cursor is where a stream is in each of its channels, as its ids say it.
+// Cursor is where a stream is in each of its channels. It belongs to one goroutine at a time.
 //
 // Channels that were asked for by name have their position always. Those of wildcards can be any number, so only the recent
 // ones have theirs; of the rest the base says enough: deliveries leave in the order in which messages were published, so
 // that behind one of time t comes none that is older than t less slack. A replay goes channel by channel, and until it
 // is through the base stays where it is.
-type cursor struct {
+type Cursor struct {
 	named     []named
 	wild      bool          // there are wildcards
 	stamp     func() uint32 // what the server has forgotten
@@ -49,8 +49,8 @@ type recent struct {
 	time int64 // of its last message
 }
 
-// pass moves the cursor behind m.
-func (c *cursor) pass(m *broker.Message) {
+// Pass moves the cursor behind m.
+func (c *Cursor) Pass(m *broker.Message) {
 	replayed := c.frozen > 0
 	if replayed {
 		c.frozen--
@@ -68,17 +68,49 @@ func (c *cursor) pass(m *broker.Message) {
 	now := m.Time.UnixMilli()
 	c.note(m.Channel, m.Position, now)
 	if !replayed {
-		c.advance(now)
+		c.Advance(now)
 	}
 	if len(c.recent) > maxRecent {
 		c.tear()
 	}
 }
 
+// Drop takes a channel or a wildcard off that is not listened to any more; left are the patterns that still are.
+func (c *Cursor) Drop(p broker.Pattern, left []broker.Pattern) {
+	c.wild = false
+	for _, other := range left {
+		_, channel := other.Channel()
+		c.wild = c.wild || !channel
+	}
+	ch, ok := p.Channel()
+	if !ok {
+		return
+	}
+	for i, n := range c.named {
+		if n.channel != ch {
+			continue
+		}
+		c.named = append(c.named[:i], c.named[i+1:]...)
+		if c.wild && !n.at.IsZero() { // a wildcard may have it, and would count it by its time
+			c.note(ch, n.at, time.Now().UnixMilli())
+		}
+		return
+	}
+}
+
+// Skip counts a delivery of the replay's session that is of none of the cursor's channels.
+func (c *Cursor) Skip() { c.frozen = max(c.frozen-1, 0) }
+
+// Frozen tells whether a replay is still on its way.
+func (c *Cursor) Frozen() bool { return c.frozen > 0 }
+
+// Wild tells whether there are wildcards. Only with them does Advance change anything.
+func (c *Cursor) Wild() bool { return c.wild }
+
 func wildSize(c broker.Channel) int { return len(c) + 2 + 8 + 5 }
 
-// advance moves the base: everything that was published before now less slack has been delivered.
-func (c *cursor) advance(now int64) {
+// Advance moves the base to now, in Unix milliseconds, less slack: everything that was published before has been delivered.
+func (c *Cursor) Advance(now int64) {
 	if !c.wild || c.frozen > 0 {
 		return
 	}
@@ -98,7 +130,7 @@ func (c *cursor) advance(now int64) {
 }
 
 // note remembers the place of a wildcard's channel.
-func (c *cursor) note(name broker.Channel, at broker.Position, time int64) {
+func (c *Cursor) note(name broker.Channel, at broker.Position, time int64) {
 	if c.recent == nil {
 		c.recent = map[broker.Channel]recent{}
 	}
@@ -109,7 +141,7 @@ func (c *cursor) note(name broker.Channel, at broker.Position, time int64) {
 	c.recent[name] = recent{at, max(time, old.time)}
 }
 
-func (c *cursor) forget(name broker.Channel) {
+func (c *Cursor) forget(name broker.Channel) {
 	if _, known := c.recent[name]; known {
 		delete(c.recent, name)
 		c.wildBytes -= wildSize(name)
@@ -117,7 +149,7 @@ func (c *cursor) forget(name broker.Channel) {
 }
 
 // tear forgets a channel before its time. Until the base is beyond, ids say that they are broken.
-func (c *cursor) tear() {
+func (c *Cursor) tear() {
 	for name, r := range c.recent {
 		c.torn = max(c.torn, r.time+msPerSlack)
 		c.forget(name)
@@ -126,7 +158,7 @@ func (c *cursor) tear() {
 }
 
 // find gives the place of a channel that was asked for by name; nil: it was not.
-func (c *cursor) find(ch broker.Channel) *named {
+func (c *Cursor) find(ch broker.Channel) *named {
 	for i := range c.named {
 		if c.named[i].channel == ch {
 			return &c.named[i]
@@ -135,8 +167,8 @@ func (c *cursor) find(ch broker.Channel) *named {
 	return nil
 }
 
-// appendID appends the id of what has passed.
-func (c *cursor) appendID(dst []byte, scratch *[]byte) []byte {
+// Append appends the text of the place behind what has passed. scratch is memory to use.
+func (c *Cursor) Append(dst []byte, scratch *[]byte) []byte {
 	raw := append((*scratch)[:0], idVersion)
 	stamped := c.wild
 	for i := range c.named {
@@ -153,12 +185,12 @@ func (c *cursor) appendID(dst []byte, scratch *[]byte) []byte {
 	if c.wild {
 		raw = c.appendWild(raw)
 	}
-	dst, *scratch = sealID(dst, raw)
+	dst, *scratch = seal(dst, raw)
 	return dst
 }
 
 // appendWild appends the places of the wildcards, or the word that there are none to be had.
-func (c *cursor) appendWild(raw []byte) []byte {
+func (c *Cursor) appendWild(raw []byte) []byte {
 	end := len(raw)
 	if c.base >= c.torn {
 		raw[0] |= idBased
@@ -166,7 +198,7 @@ func (c *cursor) appendWild(raw []byte) []byte {
 		for name, r := range c.recent {
 			raw = appendWild(raw, name, r.at)
 		}
-		if idLength(len(raw)) <= maxID {
+		if idLength(len(raw)) <= maxText {
 			return raw
 		}
 	}
