@@ -46,6 +46,9 @@ var publishers = []publisher{
 	{"CometD-JS", []peer{nodePeer}, true, func(t *testing.T, w *waft, channel string, texts []string) {
 		cometdJS(t, w, webSocket).publish(t, channel, texts...)
 	}},
+	{"ws", []peer{nodePeer, wsPeer}, false, func(t *testing.T, w *waft, channel string, texts []string) {
+		plainSocket(t, "ws", w.url, nil).publish(t, channel, texts...)
+	}},
 }
 
 // channel is the row's own.
@@ -83,6 +86,9 @@ var subscribers = []subscriber{
 	}},
 	{"slixmpp-ejabberd", []peer{slixmppPeer, ejabberdPeer}, "", func(t *testing.T, _ *waft, channels []string) *driver {
 		return slixmpp(t, running(t, ejabberd), "bob").subscribe(t, channels...)
+	}},
+	{"ws", []peer{nodePeer, wsPeer}, "", func(t *testing.T, w *waft, channels []string) *driver {
+		return plainSocket(t, "ws", w.url, nil).subscribe(t, channels...)
 	}},
 	{"waft-subscribe", nil, "", func(t *testing.T, w *waft, channels []string) *driver {
 		return waftSubscribe(t, w, channels...)

@@ -53,6 +53,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		collectPresence(to, r.id, r.presence.Stats())
 		collectBayeux(to, r.id, r.bayeux.Stats())
 		collectEvents(to, r.id, r.events.Stats())
+		collectWebSocket(to, r.id, r.sockets.Stats())
 		for _, l := range r.links {
 			collectXMPP(to, r.id, l.domain, l.service.Stats())
 		}

@@ -12,6 +12,7 @@ import (
 	"waft/broker/presence"
 	"waft/httppub"
 	"waft/httppub/sse"
+	"waft/httppub/ws"
 	"waft/xmpp"
 )
 
@@ -27,6 +28,7 @@ type realm struct {
 	intake   *httppub.Intake
 	reader   *httppub.Reader
 	events   *sse.Handler
+	sockets  *ws.Handler
 	links    []*xmppLink
 
 	stopLinks context.CancelFunc // nil until startLinks
@@ -109,10 +111,16 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	}
 	events := r.Events.options(t.broker, &t.access, s.outbox, logger)
 	events.Origins, events.ClientAddress, events.Damper = r.HTTP.Origins, s.proxies.client, t.damper
+	sockets := r.WebSocket.options(t.broker, &t.access, s.outbox, logger)
+	sockets.Origins, sockets.ClientAddress, sockets.Damper = r.HTTP.Origins, s.proxies.client, t.damper
 	if s.disk == nil {
 		events.Generation = rand.Uint32() //nolint:gosec // G404: it tells this process from the last, whose histories are gone
+		sockets.Generation = events.Generation
 	}
 	if t.events, err = sse.New(events); err != nil {
+		return err
+	}
+	if t.sockets, err = ws.New(sockets); err != nil {
 		return err
 	}
 	for i := range r.XMPP {
@@ -208,12 +216,13 @@ func (t *realm) stopDoors(ctx context.Context) error {
 	}
 	t.reader.Shutdown()
 	held := t.intake.Shutdown(ctx) // what waited is published before the clients are sent away
-	var streams error
-	var events sync.WaitGroup
-	events.Go(func() { streams = t.events.Shutdown(ctx) })
+	var streams, sockets error
+	var others sync.WaitGroup
+	others.Go(func() { streams = t.events.Shutdown(ctx) })
+	others.Go(func() { sockets = t.sockets.Shutdown(ctx) })
 	failed := t.bayeux.Shutdown(ctx)
-	events.Wait()
-	failed = firstError(failed, streams, held)
+	others.Wait()
+	failed = firstError(failed, streams, sockets, held)
 	ended := make(chan struct{})
 	go func() { t.running.Wait(); close(ended) }()
 	select {

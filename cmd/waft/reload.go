@@ -94,7 +94,8 @@ func (s *server) reload(ctx context.Context, next *settings, env environment) er
 		r, set := s.realms[i], &next.Realms[i]
 		// validate has refused what these could refuse.
 		if err := errors.Join(r.broker.SetLimits(set.Limits.broker()), r.bayeux.SetLimits(set.Bayeux.limits()), r.events.SetLimits(set.Events.limits()),
-			r.reader.SetLimits(set.HTTP.limits()), r.damper.SetLimit(set.HTTP.BadTokens), r.intake.SetLimits(set.Publish.limits())); err != nil {
+			r.sockets.SetLimits(set.WebSocket.limits()), r.reader.SetLimits(set.HTTP.limits()), r.damper.SetLimit(set.HTTP.BadTokens),
+			r.intake.SetLimits(set.Publish.limits())); err != nil {
 			return fmt.Errorf("realm %s: %w", r.id, err)
 		}
 		old := r.access.verifier.Load()
@@ -153,6 +154,7 @@ func fixed(s *settings) settings {
 		b := &r.Bayeux
 		b.AddressSessions, b.AddressConnections, b.AddressHandshakes, b.AddressMessages, b.SessionMessages, b.BadTokens = 0, 0, 0, 0, 0, 0
 		r.Events.MaxStreams, r.Events.AddressStreams = 0, 0
+		r.WebSocket.MaxSockets, r.WebSocket.AddressSockets, r.WebSocket.SocketFrames = 0, 0, 0
 		r.HTTP = realmHTTPSettings{Origins: r.HTTP.Origins}
 		r.Publish.KeyMessages, r.Publish.ChannelMessages, r.Publish.AddressMessages = 0, 0, 0
 	}

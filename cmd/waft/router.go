@@ -14,6 +14,7 @@ import (
 //	/realm/{realm}/publish…    the publish API of any realm
 //	/realm/{realm}/channels…, sessions…, usage    what that realm keeps and who is there
 //	/realm/{realm}/events      that realm's event streams
+//	/realm/{realm}/ws          that realm's plain WebSockets
 //	/realm/{realm}/bayeux…     that realm's Bayeux
 //	/bayeux…                   Bayeux of the realm that lists the request's host, else of `default`
 //
@@ -24,6 +25,7 @@ type router struct {
 	readers map[string]http.Handler // by the realm's id
 	realms  map[string]http.Handler // Bayeux, by the realm's id
 	events  map[string]http.Handler // by the realm's id
+	sockets map[string]http.Handler // by the realm's id
 	hosts   map[string]http.Handler // Bayeux, by host name in lower case
 }
 
@@ -36,7 +38,7 @@ func (t *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusNotFound)
-	_, _ = io.WriteString(w, "There is nothing at this address. waft serves /bayeux, /realm/{realm}/publish/, /realm/{realm}/channels/ and /realm/{realm}/events.\n")
+	_, _ = io.WriteString(w, "There is nothing at this address. waft serves /bayeux, /realm/{realm}/publish/, /realm/{realm}/channels/, /realm/{realm}/events and /realm/{realm}/ws.\n")
 }
 
 func (t *router) find(r *http.Request) http.Handler {
@@ -63,6 +65,8 @@ func (t *router) find(r *http.Request) http.Handler {
 		return nil
 	case rest == "events" || rest == "events/":
 		return t.events[id]
+	case rest == "ws" || rest == "ws/":
+		return t.sockets[id]
 	case isBayeux("/" + rest):
 		return t.realms[id]
 	default:

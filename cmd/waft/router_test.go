@@ -19,6 +19,7 @@ func TestRouter(t *testing.T) {
 		readers: map[string]http.Handler{"default": named("default reads"), "a": named("a reads")},
 		realms:  map[string]http.Handler{"default": named("default"), "a": named("a")},
 		events:  map[string]http.Handler{"a": named("events of a")},
+		sockets: map[string]http.Handler{"a": named("sockets of a")},
 		hosts:   map[string]http.Handler{"a.example": named("a")},
 	}
 	for _, c := range []struct{ name, host, uri, want string }{
@@ -47,6 +48,9 @@ func TestRouter(t *testing.T) {
 		{"events_of_a_realm_that_is_not_there", "x", "/realm/nowhere/events", ""},
 		{"a_word_that_begins_like_events", "x", "/realm/a/eventsource", ""},
 		{"below_events", "x", "/realm/a/events/x", ""},
+		{"sockets_of_a_realm", "x", "/realm/a/ws?window=1", "sockets of a"},
+		{"sockets_of_a_realm_that_is_not_there", "x", "/realm/nowhere/ws", ""},
+		{"below_sockets", "x", "/realm/a/ws/x", ""},
 		{"a_realm_that_is_not_there", "x", "/realm/nowhere/bayeux", ""},
 		{"a_word_that_begins_like_bayeux", "x", "/bayeuxx", ""},
 		{"a_word_that_begins_like_publish", "x", "/realm/a/publisher/", ""},

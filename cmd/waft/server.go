@@ -90,12 +90,13 @@ func newServer(ctx context.Context, settings *settings, env environment, logger 
 // newHTTP makes the HTTP servers of the two listeners.
 func (s *server) newHTTP(settings *settings) error {
 	byID := map[string]*realm{}
-	route := &router{realms: map[string]http.Handler{}, readers: map[string]http.Handler{}, events: map[string]http.Handler{}, hosts: map[string]http.Handler{}}
+	route := &router{realms: map[string]http.Handler{}, readers: map[string]http.Handler{}, events: map[string]http.Handler{}, sockets: map[string]http.Handler{}, hosts: map[string]http.Handler{}}
 	for i, r := range s.realms {
 		byID[r.id] = r
 		route.realms[r.id] = r.bayeux
 		route.readers[r.id] = r.reader
 		route.events[r.id] = r.events
+		route.sockets[r.id] = r.sockets
 		for _, host := range settings.Realms[i].Hosts {
 			route.hosts[host] = r.bayeux
 		}

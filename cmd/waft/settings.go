@@ -59,22 +59,23 @@ type outboxSettings struct {
 
 // realmSettings is one tenant.
 type realmSettings struct {
-	ID       string               `toml:"id"`
-	Hosts    []string             `toml:"hosts"` // host names for which /bayeux is this realm
-	Limits   limitSettings        `toml:"limits"`
-	Memory   memorySettings       `toml:"memory"`
-	Disk     realmDisk            `toml:"disk"`
-	Tokens   tokenSettings        `toml:"tokens"`
-	Keys     []keySettings        `toml:"key"`
-	APIKeys  []apiKeySettings     `toml:"api_key"`
-	Revoked  []revokedSettings    `toml:"revoked"`
-	Rules    []ruleSettings       `toml:"rule"`
-	Bayeux   bayeuxSettings       `toml:"bayeux"`
-	Events   eventsSettings       `toml:"events"`
-	Presence presenceSettings     `toml:"presence"`
-	HTTP     realmHTTPSettings    `toml:"http"`
-	Publish  realmPublishSettings `toml:"publish"`
-	XMPP     []xmppSettings       `toml:"xmpp"`
+	ID        string               `toml:"id"`
+	Hosts     []string             `toml:"hosts"` // host names for which /bayeux is this realm
+	Limits    limitSettings        `toml:"limits"`
+	Memory    memorySettings       `toml:"memory"`
+	Disk      realmDisk            `toml:"disk"`
+	Tokens    tokenSettings        `toml:"tokens"`
+	Keys      []keySettings        `toml:"key"`
+	APIKeys   []apiKeySettings     `toml:"api_key"`
+	Revoked   []revokedSettings    `toml:"revoked"`
+	Rules     []ruleSettings       `toml:"rule"`
+	Bayeux    bayeuxSettings       `toml:"bayeux"`
+	Events    eventsSettings       `toml:"events"`
+	WebSocket webSocketSettings    `toml:"websocket"`
+	Presence  presenceSettings     `toml:"presence"`
+	HTTP      realmHTTPSettings    `toml:"http"`
+	Publish   realmPublishSettings `toml:"publish"`
+	XMPP      []xmppSettings       `toml:"xmpp"`
 
 	keyMade bool // its one key was made at the start
 }
@@ -162,6 +163,7 @@ func (r *realmSettings) complete() {
 	}
 	r.Bayeux.complete()
 	r.Events.complete()
+	r.WebSocket.complete()
 	r.Presence.complete()
 	r.HTTP.complete()
 	r.Publish.complete()

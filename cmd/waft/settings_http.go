@@ -19,7 +19,7 @@ type realmHTTPSettings struct {
 	MaxHeld      int      `toml:"max_held"`             // requests held at a time; default 10000
 	AddressHeld  int      `toml:"max_held_per_address"` // of them from one address; default 1000
 
-	BadTokens int `toml:"bad_tokens_per_address"` // to publish, read and hear events; until one in five seconds is looked at; default 20
+	BadTokens int `toml:"bad_tokens_per_address"` // to publish, read, hear events, and of plain WebSockets; until one in five seconds is looked at; default 20
 }
 
 func (h *realmHTTPSettings) complete() {

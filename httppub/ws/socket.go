@@ -1,0 +1,214 @@
+package ws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gorilla/websocket"
+
+	"waft/broker"
+	"waft/broker/outbox"
+)
+
+// socket is one WebSocket: one session, one connection. Gorilla upgrades and reads; everything that is written goes through conn, in frames
+// made here.
+type socket struct {
+	// static after open
+	h       *Handler
+	from    netip.Addr
+	session *broker.Session
+	window  int             // messages that may be unacknowledged; 0: nothing is acknowledged
+	life    context.Context // ends with the connection
+	endLife context.CancelFunc
+
+	conn    atomic.Pointer[outbox.Conn] // nil until attach
+	heard   atomic.Int64                // when anything came from the peer, on the handler's clock
+	working sync.WaitGroup              // a subscription that catches up
+
+	said broker.Tally // frames; owned by the read loop
+
+	mu      sync.Mutex // guards the rest
+	timer   *broker.Timer
+	who     broker.Principal
+	proven  bool // the client has shown a credential, or done something
+	closing bool // a close frame was sent: no more messages, no more frames
+	over    bool // the connection has ended
+
+	feed  feed  // what is sent
+	tasks tasks // subscriptions on their way
+}
+
+var _ outbox.Source = (*socket)(nil)
+
+// open makes the session and the socket. After an error there is neither.
+func (h *Handler) open(w http.ResponseWriter, r *http.Request, who broker.Principal, a ask, from netip.Addr) error {
+	s := &socket{h: h, from: from, window: a.window, who: who, proven: !who.Anonymous()}
+	var err error
+	s.session, err = h.broker.Open(broker.SessionOptions{
+		Protocol: "websocket", MaxMessages: h.opts.MaxMessages, MaxBytes: h.opts.MaxBytes, MaxSubscriptions: h.opts.MaxSubscriptions,
+		Wake: s.wake, Ended: s.ended, Lapsed: s.lapsed,
+	})
+	if err != nil {
+		return err
+	}
+	w, plug := outbox.Upgrading(w, nil)
+	conn, err := h.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		s.session.Close(errGone)
+		if _, refused := errors.AsType[websocket.HandshakeError](err); refused {
+			return errUpgrade
+		}
+		return errLost
+	}
+	s.life, s.endLife = context.WithCancel(h.life)
+	s.heard.Store(h.now())
+	plug.Out = h.outbox.Attach(plug.Conn, s)
+	s.attach(plug.Out)
+	go s.read(conn) // and nothing of the request stays behind
+	return nil
+}
+
+// attach makes the socket known. Only then does anything reach it.
+func (s *socket) attach(c *outbox.Conn) {
+	h := s.h
+	h.counters.opened.Add(1)
+	s.mu.Lock() // check may run before the timer is known
+	s.conn.Store(c)
+	s.timer = h.broker.Wheel().AfterFunc(s.firstCheck(), s.check)
+	s.feed.begin(h.now())
+	s.mu.Unlock()
+	h.mu.Lock()
+	h.sockets[s] = struct{}{}
+	h.mu.Unlock()
+	if h.guests.IsClosing() { // Shutdown may have looked at the sockets already
+		s.session.Close(broker.ErrShutdown)
+	}
+	if reason := s.session.Err(); reason != nil {
+		s.shut(reason)
+	}
+}
+
+// read is the socket's own goroutine.
+func (s *socket) read(conn *websocket.Conn) {
+	defer s.gone()
+	conn.SetReadLimit(int64(s.h.opts.MaxFrame))
+	conn.SetPingHandler(s.pinged)
+	conn.SetPongHandler(s.ponged)
+	conn.SetCloseHandler(s.peerCloses)
+	for {
+		kind, r, err := conn.NextReader()
+		if err != nil {
+			s.readFailed(err)
+			return
+		}
+		s.heard.Store(s.h.now())
+		buf := buffers.Get().(*bytes.Buffer)
+		buf.Reset()
+		_, err = buf.ReadFrom(r)
+		switch {
+		case err != nil:
+			s.readFailed(err)
+			return
+		case s.isClosing():
+		case kind != websocket.TextMessage:
+			s.end(errBinary)
+		case !isText(buf.Bytes()):
+			s.end(errNoText)
+		default:
+			s.receive(buf.Bytes())
+		}
+		if buf.Cap() <= keptBuffer {
+			buffers.Put(buf)
+		}
+	}
+}
+
+// buffers are what frames are read into. Those that a large one has grown are not kept.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const keptBuffer = 64 << 10
+
+// receive handles one frame.
+func (s *socket) receive(body []byte) {
+	f, err := parseFrame(body)
+	if paced := s.pace(&f); paced != nil {
+		err = paced
+	}
+	if err != nil {
+		s.fail(&f, err)
+		return
+	}
+	switch f.kind {
+	case "auth":
+		s.authenticate(&f)
+	case "subscribe", "unsubscribe":
+		s.perform(&f)
+	case "publish":
+		s.publish(&f)
+	case "ack":
+		s.acknowledge(&f)
+	case "ping":
+		s.tell(&answer{Type: "pong", Ref: f.ref})
+	}
+}
+
+// readFailed sees the connection off.
+func (s *socket) readFailed(err error) {
+	_, closed := errors.AsType[*websocket.CloseError](err)
+	_, cut := errors.AsType[*net.OpError](err)
+	if closed || cut || s.conn.Load().Err() != nil {
+		return
+	}
+	reason := errBroken
+	if errors.Is(err, websocket.ErrReadLimit) {
+		reason = errTooLarge
+	}
+	s.mu.Lock()
+	told := s.closing
+	s.closing = true // gorilla has sent a close frame if the peer broke the protocol
+	s.mu.Unlock()
+	if told {
+		return
+	}
+	s.session.Close(reason)
+	// To close now, with input unread, would reset the connection, and the peer might never see the close frame.
+	s.timer.Reset(closeWait)
+	_, _ = io.Copy(io.Discard, io.LimitReader(s.conn.Load().NetConn(), 16<<20)) // until the peer closes, or check does
+}
+
+// gone is the one place where a socket is taken down.
+func (s *socket) gone() {
+	s.mu.Lock()
+	s.closing, s.over = true, true
+	s.mu.Unlock()
+	_ = s.conn.Load().Finish() // it may be closed, or have its answer to the close frame to write yet
+	s.timer.Stop()
+	s.endLife()
+	s.working.Wait()
+	s.session.Close(errGone)
+	s.h.mu.Lock()
+	delete(s.h.sockets, s)
+	s.h.mu.Unlock()
+	s.h.counters.ended[endOf(s.session.Err())].Add(1)
+	s.h.guests.Leave(s.from)
+}
+
+func (s *socket) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// wake implements broker.SessionOptions.Wake.
+func (s *socket) wake(*broker.Session) {
+	if c := s.conn.Load(); c != nil {
+		c.Ready()
+	}
+}
