@@ -124,16 +124,14 @@ func (from *starts) subscriptions(patterns []broker.Pattern, mark bool) []broker
 		base  string
 		depth broker.Depth
 	}
-	wild := map[split]int{} // the first of each: what comes again is there already
+	wild := map[split]int{}
 	for i, p := range patterns {
 		o := &all[i].SubscribeOptions
 		o.IfNew = true
 		c, isChannel := p.Channel()
 		if !isChannel {
 			base, depth := p.Split()
-			if _, again := wild[split{base, depth}]; !again {
-				wild[split{base, depth}] = i
-			}
+			wild[split{base, depth}] = i
 			o.Last = from.patterns[p]
 		} else if st, asked := from.channels[c]; asked {
 			o.Each = map[broker.Channel]broker.Start{c: st}

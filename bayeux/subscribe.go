@@ -88,8 +88,8 @@ func (x *exchange) accepted(m *message, s *session, channel string) reply {
 	return reply{id: m.id, clientID: s.id, channel: channel, successful: true, subscription: m.subscription.Raw}
 }
 
-// subscriptions reads the field: a string or an array of them. /service channels are left out: clients subscribe to
-// them, and nothing is ever published there.
+// subscriptions reads the field: a string or an array of them, each taken once. /service channels are left out: clients subscribe
+// to them, and nothing is ever published there.
 func subscriptions(v gjson.Result) ([]broker.Pattern, fault) {
 	switch {
 	case v.IsArray():
@@ -101,6 +101,7 @@ func subscriptions(v gjson.Result) ([]broker.Pattern, fault) {
 	}
 	var patterns []broker.Pattern
 	var f fault
+	seen := map[broker.Pattern]bool{}
 	v.ForEach(func(_, v gjson.Result) bool {
 		p, err := broker.ParsePattern(v.Str)
 		switch {
@@ -111,7 +112,8 @@ func subscriptions(v gjson.Result) ([]broker.Pattern, fault) {
 		case isService(string(p)):
 		case p.Reserved():
 			f = forbiddenChannel(v.Str)
-		default:
+		case !seen[p]:
+			seen[p] = true
 			patterns = append(patterns, p)
 		}
 		return f.ok()

@@ -20,7 +20,7 @@ func (b *Broker) ListChannels(ctx context.Context, who Principal, prefix string,
 	if err := b.authorize(ctx, who, ActManage, everything); err != nil {
 		return nil, false, err
 	}
-	kept, err := b.engine.Channels(ctx, everything, after, 0)
+	kept, err := b.engine.Channels(ctx, PatternsOf(everything), after, 0)
 	if err != nil {
 		return nil, false, err
 	}

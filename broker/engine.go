@@ -29,10 +29,10 @@ type Engine interface {
 	// NotFound if no kept message has the id.
 	Remove(ctx context.Context, c Channel, id string, notify bool) error
 
-	// Channels lists the channels that keep a message, matched by p, sorted by name, after the given name, at most limit
-	// (0: no limit). A channel is in every list that was asked for after its message was delivered, as long as it keeps one:
+	// Channels lists the channels that keep a message, matched by a pattern of ps, sorted by name, after the given name, at most limit
+	// (0: no limit). It looks at a channel once, however many patterns there are. A channel is in every list that was asked for after its message was delivered, as long as it keeps one:
 	// a replay of a wildcard reads these, and trusts that all others begin with what is delivered from then on.
-	Channels(ctx context.Context, p Pattern, after Channel, limit int) ([]ChannelInfo, error)
+	Channels(ctx context.Context, ps Patterns, after Channel, limit int) ([]ChannelInfo, error)
 
 	// Stats counts what is kept now.
 	Stats() EngineStats

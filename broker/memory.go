@@ -153,7 +153,7 @@ func (e *MemoryEngine) Remove(_ context.Context, c Channel, id string, notify bo
 }
 
 // Channels implements Engine.
-func (e *MemoryEngine) Channels(_ context.Context, p Pattern, after Channel, limit int) ([]ChannelInfo, error) {
+func (e *MemoryEngine) Channels(_ context.Context, ps Patterns, after Channel, limit int) ([]ChannelInfo, error) {
 	if e.closed.Load() {
 		return nil, errEngineClosed
 	}
@@ -162,7 +162,7 @@ func (e *MemoryEngine) Channels(_ context.Context, p Pattern, after Channel, lim
 		s := &e.shards[i]
 		s.mu.Lock()
 		for c, l := range s.logs {
-			if c > after && p.Matches(c) {
+			if c > after && ps.Match(c) {
 				l.mu.Lock()
 				l.expire(time.Now())
 				if n := len(l.kept()); n > 0 {

@@ -48,6 +48,18 @@ func (p Pattern) Split() (base string, d Depth) {
 	return string(p), Exact
 }
 
+// appendTo makes the name of a pattern of its base.
+func (d Depth) appendTo(base []byte) []byte {
+	switch d {
+	case One:
+		return append(base, "/*"...)
+	case Deep:
+		return append(base, "/**"...)
+	case Exact:
+	}
+	return base
+}
+
 // Matching yields the n+2 patterns that match a channel of n segments, each split: the channel itself, its parent's
 // "/*", and the "/**" of every base above it. The bases are parts of c, so whoever indexes patterns by base and
 // depth finds a channel's with n+2 look-ups and without allocating.

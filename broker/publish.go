@@ -273,7 +273,7 @@ func (b *Broker) History(ctx context.Context, who Principal, c Channel, r Range)
 // Channels lists the channels that have history, are matched by p, and that who may subscribe to; by name, after the
 // given one, at most limit (0: no limit).
 func (b *Broker) Channels(ctx context.Context, who Principal, p Pattern, after Channel, limit int) ([]ChannelInfo, error) {
-	all, err := b.engine.Channels(ctx, p, after, 0)
+	all, err := b.engine.Channels(ctx, PatternsOf(p), after, 0)
 	if err != nil {
 		return nil, err
 	}

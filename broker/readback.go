@@ -44,12 +44,18 @@ func (s *Session) mark(ctx context.Context, wants []want) error {
 // covered tells of which channels the session is given everything already.
 func (s *Session) covered(wants []want) []bool {
 	covered := make([]bool, len(wants))
+	var name []byte
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, w := range wants {
-		if c, ok := w.Pattern.Channel(); ok && w.Mark {
-			for p := range s.subs {
-				covered[i] = covered[i] || p.Matches(c)
+		c, ok := w.Pattern.Channel()
+		if !ok || !w.Mark {
+			continue
+		}
+		for base, d := range c.Matching() {
+			name = d.appendTo(append(name[:0], base...))
+			if covered[i] = s.subs[Pattern(name)] != nil; covered[i] {
+				break
 			}
 		}
 	}
@@ -82,6 +88,10 @@ func (s *Session) plan(ctx context.Context, wants []want) ([]*reading, error) {
 	b := s.broker
 	most := b.limits.Load().MaxReplayChannels
 	plan := map[Channel]*reading{}
+	matched, err := b.matched(ctx, wants, most)
+	if err != nil {
+		return nil, err
+	}
 	for i := range wants {
 		w := &wants[i]
 		if !w.replays {
@@ -104,14 +114,10 @@ func (s *Session) plan(ctx context.Context, wants []want) ([]*reading, error) {
 			}
 			return nil
 		}
-		channels, err := b.replayed(ctx, w, most)
-		for _, c := range channels {
-			if err == nil {
-				err = add(c)
+		for _, c := range w.channels(matched) {
+			if err := add(c); err != nil {
+				return nil, &BatchError{i, err}
 			}
-		}
-		if err != nil {
-			return nil, &BatchError{i, err}
 		}
 	}
 	list := make([]*reading, 0, len(plan))
@@ -124,27 +130,55 @@ func (s *Session) plan(ctx context.Context, wants []want) ([]*reading, error) {
 	return list, nil
 }
 
-// replayed gives the channels that one subscription wants to be read, in order: one more than most at least, if there are so many.
-func (b *Broker) replayed(ctx context.Context, w *want, most int) ([]Channel, error) {
-	if c, ok := w.Pattern.Channel(); ok {
-		return []Channel{c}, nil
+// matched gives the channels with history that each of the wildcards matches, in order. All are listed at once, for an engine may look
+// through all of its channels, and one more than most in all at the most: each of them will be read.
+func (b *Broker) matched(ctx context.Context, wants []want, most int) (map[Pattern][]Channel, error) {
+	var wild []Pattern
+	first := 0
+	for i := range wants {
+		w := &wants[i]
+		if _, isChannel := w.Pattern.Channel(); isChannel || !w.replays || w.Last == 0 {
+			continue
+		}
+		if wild == nil {
+			first = i
+		}
+		wild = append(wild, w.Pattern)
 	}
-	channels := make([]Channel, 0, len(w.Each))
+	if wild == nil {
+		return nil, nil
+	}
+	ps := PatternsOf(wild...)
+	found, err := b.engine.Channels(ctx, ps, "", most+1)
+	if err != nil {
+		return nil, &BatchError{first, err}
+	}
+	matched := map[Pattern][]Channel{}
+	for _, info := range found {
+		for p := range ps.Matching(info.Channel) {
+			matched[p] = append(matched[p], info.Channel)
+		}
+	}
+	return matched, nil
+}
+
+// channels gives those that one subscription wants to be read.
+func (w *want) channels(matched map[Pattern][]Channel) []Channel {
+	if c, ok := w.Pattern.Channel(); ok {
+		return []Channel{c}
+	}
+	channels := make([]Channel, 0, len(w.Each)+len(matched[w.Pattern]))
 	for c := range w.Each {
 		channels = append(channels, c)
 	}
 	if w.Last != 0 {
-		found, err := b.engine.Channels(ctx, w.Pattern, "", most+1)
-		if err != nil {
-			return nil, err
-		}
-		for _, info := range found {
-			if _, named := w.Each[info.Channel]; !named {
-				channels = append(channels, info.Channel)
+		for _, c := range matched[w.Pattern] {
+			if _, named := w.Each[c]; !named {
+				channels = append(channels, c)
 			}
 		}
 	}
-	return channels, nil
+	return channels
 }
 
 // or is the start of a channel that two subscriptions ask for: where somebody stopped reading counts before a wildcard's

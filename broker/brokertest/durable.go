@@ -131,7 +131,7 @@ func testListed(_ *testing.T, r *restarting) {
 	}
 	before := r.engine.Stats()
 	r.restart()
-	list, err := r.engine.Channels(context.Background(), "/*", "", 0)
+	list, err := r.engine.Channels(context.Background(), broker.PatternsOf("/*"), "", 0)
 	if err != nil || len(list) != 2 || list[0].Channel != "/a" || list[1].Messages != 1 {
 		r.Errorf("listed are %+v, %v", list, err)
 	}

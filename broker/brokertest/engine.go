@@ -324,17 +324,20 @@ func testChannels(t *testing.T, h *harness) {
 	}
 	h.publish("/a/nothing", "1", broker.Append{})
 	for _, c := range []struct {
-		pattern broker.Pattern
-		after   broker.Channel
-		limit   int
-		want    []broker.Channel
+		patterns []broker.Pattern
+		after    broker.Channel
+		limit    int
+		want     []broker.Channel
 	}{
-		{"/**", "", 0, []broker.Channel{"/a/x", "/a/y", "/b", "/c/d"}},
-		{"/a/*", "", 0, []broker.Channel{"/a/x", "/a/y"}},
-		{"/**", "/a/x", 2, []broker.Channel{"/a/y", "/b"}},
-		{"/b", "", 0, []broker.Channel{"/b"}},
+		{[]broker.Pattern{"/**"}, "", 0, []broker.Channel{"/a/x", "/a/y", "/b", "/c/d"}},
+		{[]broker.Pattern{"/a/*"}, "", 0, []broker.Channel{"/a/x", "/a/y"}},
+		{[]broker.Pattern{"/**"}, "/a/x", 2, []broker.Channel{"/a/y", "/b"}},
+		{[]broker.Pattern{"/b"}, "", 0, []broker.Channel{"/b"}},
+		{[]broker.Pattern{"/c/*", "/a/y", "/a/**", "/c/d", "/d/**"}, "", 0, []broker.Channel{"/a/x", "/a/y", "/c/d"}},
+		{[]broker.Pattern{"/b", "/a/*", "/*", "/c/**"}, "/a/x", 2, []broker.Channel{"/a/y", "/b"}},
+		{nil, "", 0, nil},
 	} {
-		list, err := h.engine.Channels(context.Background(), c.pattern, c.after, c.limit)
+		list, err := h.engine.Channels(context.Background(), broker.PatternsOf(c.patterns...), c.after, c.limit)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -346,7 +349,7 @@ func testChannels(t *testing.T, h *harness) {
 			}
 		}
 		if !slices.Equal(got, c.want) {
-			t.Errorf("channels of %s after %q, at most %d: %q, want %q", c.pattern, c.after, c.limit, got, c.want)
+			t.Errorf("channels of %s after %q, at most %d: %q, want %q", c.patterns, c.after, c.limit, got, c.want)
 		}
 	}
 }
@@ -369,7 +372,7 @@ func testListing(t *testing.T, h *harness) {
 	}()
 	for listed := 0; listed < publishers*each; {
 		before := h.received()
-		list, err := h.engine.Channels(context.Background(), "/l/*", "", 0)
+		list, err := h.engine.Channels(context.Background(), broker.PatternsOf("/l/*"), "", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -383,7 +386,7 @@ func testListing(t *testing.T, h *harness) {
 	<-done
 	var paged []broker.Channel
 	for after := broker.Channel(""); ; after = paged[len(paged)-1] {
-		list, err := h.engine.Channels(context.Background(), "/l/*", after, 7)
+		list, err := h.engine.Channels(context.Background(), broker.PatternsOf("/l/*"), after, 7)
 		if err != nil || len(list) > 7 {
 			t.Fatalf("%d channels, %v", len(list), err)
 		}
