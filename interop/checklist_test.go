@@ -31,10 +31,12 @@ func TestChecklist_through_both_servers(t *testing.T) {
 				u := users[c.who]
 				var got string
 				var err error
-				if c.ask == "" {
+				switch typ, payload, _ := strings.Cut(c.ask, " "); typ {
+				case "":
 					got, err = u.next(u.messages, "")
-				} else {
-					typ, payload, _ := strings.Cut(c.ask, " ")
+				case "message", "presence":
+					err = u.send("<" + typ + " to='" + u.service + "'>" + words.Replace(payload) + "</" + typ + ">")
+				default:
 					got, err = u.ask(typ, words.Replace(verb(payload)))
 				}
 				if err != nil {
@@ -213,7 +215,7 @@ const (
 	archive    = "set <query xmlns='urn:xmpp:mam:2' node="
 )
 
-// checklist is played in order. An empty ask waits for a message.
+// checklist is played in order. An empty ask waits for a message; a message or a presence has no answer.
 var checklist = []struct{ name, who, ask, want string }{
 	{"1 the service", "bob", discoInfo + "/>", "<identity category='pubsub' … type='service' … var='http://jabber.org/protocol/pubsub#publish' … !#multi-subscribe"},
 	{"9 nothing there", "bob", discoItems + " node='{N}/a'/>", "result"},
@@ -339,4 +341,43 @@ var checklist = []struct{ name, who, ask, want string }{
 	{"30 nothing left", "alice", "get o:<affiliations node='{N}/a'/>", "cancel: item-not-found"},
 	{"30 made again", "alice", "set p:<create node='{N}/a'/>", "result"},
 	{"30 empty", "alice", "get o:<subscriptions node='{N}/a'/>", "<subscriptions node='{N}/a'></subscriptions>"},
+	{"19 a name", "alice", "set p:<create node='{N}/-_!~()$@'/>", "result"},
+	{"19 as it was", "alice", discoInfo + " node='{N}/-_!~()$@'/>", "node='{N}/-_!~()$@'"},
+	{"20 form", "alice", "get o:<configure node='{N}/a'/>", "var='FORM_TYPE'><value>http://jabber.org/protocol/pubsub#node_config</value>"},
+	{"35 a node that names publishers", "alice", "set p:<create node='{N}/who'/><configure>" + form("node_config", "itemreply=publisher") + "</configure>", "result"},
+	{"35 forged", "alice", "set p:<publish node='{N}/who'><item id='1' publisher='{bob}'><json xmlns='urn:xmpp:json:0'>1</json></item></publish>", "result"},
+	{"35 named", "alice", "get p:<items node='{N}/who'/>", "<item id='1' publisher='{alice}'>"},
+	{"46 a node for one item", "alice", "set p:<create node='{N}/full'/><configure>" + form("node_config", "max_items=1", "publish_node_full=reject") + "</configure>", "result"},
+	{"46 the first", "alice", "set p:<publish node='{N}/full'>" + item("1", "1") + "</publish>", "result"},
+	{"46 the second", "alice", "set p:<publish node='{N}/full'>" + item("2", "2") + "</publish>", "cancel: conflict + node-full"},
+	{"46 in its place", "alice", "set p:<publish node='{N}/full'>" + item("1", "3") + "</publish>", "result"},
+	{"50, 54, 55 all kinds", "alice", "set p:<publish node='{N}/a'>" + item("1", "[]") + item("2", "true") + item("3", "null") + item("4", "1e400") +
+		item("5", `{"b":12345678901234567890,"a":1.0,"a":-0}`) + item("6", `"\u0000\ud800 😀"`) + "</publish>", "result"},
+	{"50, 54, 55 as they were", "alice", "get p:<items node='{N}/a'/>", `<json>[]</json> … <json>true</json> … <json>null</json> … <json>1e400</json> … ` +
+		`<json>{"b":12345678901234567890,"a":1.0,"a":-0}</json> … <json>"\u0000\ud800 😀"</json>`},
+	{"56 deep", "alice", "set p:<publish node='{N}/a'>" + item("7", strings.Repeat("[", 200)+strings.Repeat("]", 200)) + "</publish>", "modify: bad-request + invalid-payload"},
+	{"66 a node that lets people in", "alice", "set p:<create node='{N}/ask'/><configure>" + form("node_config", "access_model=authorize") + "</configure>", "result"},
+	{"66 asks", "carol", "set p:<subscribe node='{N}/ask' jid='{carol}'/>", "subscription='pending'"},
+	{"66 the owner is asked", "alice", "", "#subscribe_authorization</value> … <value>{N}/ask</value> … <value>{carol}</value>"},
+	{"66 asks again", "carol", "set p:<subscribe node='{N}/ask' jid='{carol}'/>", "auth: not-authorized + pending-subscription"},
+	{"66 reads nothing", "carol", "get p:<items node='{N}/ask'/>", "auth: not-authorized + not-subscribed"},
+	{"66 what waits", "alice", "set <command xmlns='http://jabber.org/protocol/commands' node='http://jabber.org/protocol/pubsub#get-pending' action='execute'>" +
+		form("subscribe_authorization", "node={N}/ask") + "</command>", "status='completed'"},
+	{"66 is sent again", "alice", "", "<value>{N}/ask</value> … <value>{carol}</value>"},
+	{"66 not his to answer", "bob", "message " + form("subscribe_authorization", "node={N}/ask", "subscriber_jid={carol}", "allow=1"), ""},
+	{"66 he is told", "bob", "", "auth: forbidden"},
+	{"66 yes", "alice", "message " + form("subscribe_authorization", "node={N}/ask", "subscriber_jid={carol}", "allow=1"), ""},
+	{"66 told", "carol", "", "<subscription jid='{carol}' node='{N}/ask' subscription='subscribed'>"},
+	{"66 publish", "alice", "set p:<publish node='{N}/ask'>" + item("1", `"for those let in"`) + "</publish>", "result"},
+	{"66 event", "carol", "", `<json>"for those let in"</json>`},
+	{"75 events name the item", "alice", "set o:<configure node='{N}/ask'>" + form("node_config", "deliver_payloads=0") + "</configure>", "result"},
+	{"75 publish", "alice", "set p:<publish node='{N}/ask'>" + item("2", "2") + "</publish>", "result"},
+	{"75 event", "carol", "", "<items node='{N}/ask'><item id='2'></item></items>"},
+	{"79 a node for who is there", "alice", "set p:<create node='{N}/here'/><configure>" + form("node_config", "presence_based_delivery=1") + "</configure>", "result"},
+	{"79 subscribe", "bob", "set p:<subscribe node='{N}/here' jid='{bob}'/>", "result"},
+	{"79 nobody is there", "alice", "set p:<publish node='{N}/here'>" + item("1", "1") + "</publish>", "result"},
+	{"79 somebody comes", "bob", "presence", ""},
+	{"79 is seen", "bob", "get <ping xmlns='urn:xmpp:ping'/>", "result"},
+	{"79 now", "alice", "set p:<publish node='{N}/here'>" + item("2", "2") + "</publish>", "result"},
+	{"79 event", "bob", "", "<item id='2'> … !<item id='1'>"},
 }
