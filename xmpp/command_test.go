@@ -319,6 +319,40 @@ func TestCommand_keeps_little_between_stages(t *testing.T) {
 	})
 }
 
+func TestCommand_keeps_little_of_a_stage(t *testing.T) {
+	dialogue(t, func(o *setup) {
+		managed(o)
+		o.service.Mint = func(broker.Principal, TokenRequest) (string, error) { return "T", nil }
+	}, func(w *world) {
+		session := w.executes(alice, executing("token", "", ""), executed(alice, "token", "executing",
+			"<actions execute='next'><next/><complete/></actions><x xmlns='jabber:x:data' type='form'><title>Make a token</title>"+typeField("token")+
+				"<field var='subject' type='text-single' label='Who holds it'></field>"+
+				"<field var='lifetime' type='text-single' label='How long it is good (90s, 15m, 24h)'><value>1h</value></field></x>"))
+		in := "sessionid='" + session + "'"
+		w.executes(alice, executing("token", in+" action='next'", filling("subject="+strings.Repeat("x", maxRunBytes))),
+			refusedCommand(alice, "modify: bad-request + bad-payload", "that is more than one stage of a command can have"))
+		w.executes(alice, executing("token", in+" action='complete'", filling("manage=1")), executed(alice, "token", "completed",
+			"<x xmlns='jabber:x:data' type='result'>"+typeField("token")+"<field var='token' type='text-single'><value>T</value></field></x><note type='info'>good for 1h0m0s</note>"))
+	})
+}
+
+// Whose own rights end gives nobody rights that end later.
+func TestCommand_token_ends_with_the_rights_of_who_makes_it(t *testing.T) {
+	dialogue(t, func(o *setup) {
+		managed(o)
+		o.service.Mint = func(broker.Principal, TokenRequest) (string, error) { return "T", nil }
+		o.service.Principal = func(jid string) broker.Principal {
+			who := principal(jid)
+			who.Expires = time.Now().Add(30 * time.Minute)
+			return who
+		}
+	}, func(w *world) {
+		w.executes(alice, executing("token", "", filling("manage=1")), refusedCommand(alice, "modify: bad-request + bad-payload", "the token would outlive your own rights"))
+		w.executes(alice, executing("token", "", filling("manage=1", "lifetime=20m")), executed(alice, "token", "completed",
+			"<x xmlns='jabber:x:data' type='result'>"+typeField("token")+"<field var='token' type='text-single'><value>T</value></field></x><note type='info'>good for 20m0s</note>"))
+	})
+}
+
 func table(name string, columns []string, rows ...[]string) string {
 	b := "<x xmlns='jabber:x:data' type='result'>" + typeField(name) + "<reported>"
 	for _, c := range columns {

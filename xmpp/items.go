@@ -20,6 +20,9 @@ func (s *Service) items(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	if r.verb.Attr("subid") != "" {
+		return errInvalidSubID // XEP-0060 §6.5.9.2
+	}
 	set, err := readPaging(r.payload, s.opts.MaxPage)
 	if err != nil {
 		return err

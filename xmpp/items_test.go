@@ -46,6 +46,7 @@ func TestItems_refuses(t *testing.T) {
 		{"max_items 0", wanting("node='/a' max_items='0'", "", ""), "modify: bad-request", "max_items is a number from 1 up"},
 		{"max_items -1", wanting("node='/a' max_items='-1'", "", ""), "modify: bad-request", "max_items is a number from 1 up"},
 		{"max_items max", wanting("node='/a' max_items='max'", "", ""), "modify: bad-request", "max_items is a number from 1 up"},
+		{"subid", wanting("node='/a' subid='1'", "", ""), "modify: not-acceptable + invalid-subid", "subscriptions have no subid here"},
 		{"too many ids", wanting("node='/a'", strings.Repeat("<item id='1'/>", 4), ""), "modify: not-acceptable", "the answer would be too big; ask for less at a time"},
 		{"85 index", wanting("node='/a'", "", rsm("<index>1</index>")), "cancel: feature-not-implemented", "pages are found by before and after, not by index"},
 		{"85 bad max", wanting("node='/a'", "", rsm("<max>x</max>")), "modify: bad-request", "the limits of the result set make no sense"},
