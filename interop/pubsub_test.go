@@ -17,7 +17,7 @@ import (
 // nodes, the end of a node, a flood. drivers/python/pubsub.py says how it goes.
 func TestPubsub_a_scene(t *testing.T) {
 	need(t, slixmppPeer)
-	steps := []string{"features", "an_owner_lets_somebody_in", "options", "a_term", "presence", "a_full_node", "the_end_of_a_node", "a_flood"}
+	steps := []string{"features", "version", "pages", "an_owner_lets_somebody_in", "options", "a_term", "presence", "a_full_node", "the_end_of_a_node", "a_flood"}
 	for _, server := range xmppKinds {
 		t.Run(server.name, func(t *testing.T) {
 			need(t, server.peer)

@@ -14,17 +14,22 @@ from xml.etree import ElementTree
 
 from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError
+from slixmpp.plugins.xep_0059 import Set
+from slixmpp.plugins.xep_0060.stanza import Pubsub
+from slixmpp.xmlstream import register_stanza_plugin
 
 JSON = "{urn:xmpp:json:0}json"
 PUBSUB = "http://jabber.org/protocol/pubsub"
 PATIENCE = 8  # seconds for any one thing
+
+register_stanza_plugin(Pubsub, Set)  # slixmpp 1.8 pages through discoveries by itself, and through items when it is told how
 
 
 class User(ClientXMPP):
     def __init__(self, name, options):
         super().__init__(f"{name}@{options['domain']}/scene", options["password"])
         self.service = options["service"]
-        for plugin in ("xep_0004", "xep_0030", "xep_0060", "xep_0199"):
+        for plugin in ("xep_0004", "xep_0030", "xep_0059", "xep_0060", "xep_0092", "xep_0199"):
             self.register_plugin(plugin)
         self["feature_mechanisms"].unencrypted_plain = True
         self.online = self.loop.create_future()
@@ -126,6 +131,25 @@ class Scene:
         features = {f.removeprefix(PUBSUB + "#") for f in info["disco_info"]["features"]}
         for f in ("access-authorize", "subscription-options", "retrieve-default-sub", "leased-subscription", "presence-notifications"):
             assert f in features, f"{f} is not announced"
+
+    async def version(self):
+        reply = await self.bob["xep_0092"].get_version(self.service)
+        same(reply["software_version"]["name"], "waft")
+
+    async def pages(self):
+        node = self.prefix + "/pages"
+        want = [f"i{n:02}" for n in range(25)]
+        for id in want:
+            await self.alice.publish(node, "1", id=id)
+        listed, items = [], []
+        async for page in await self.bob["xep_0030"].get_items(self.service, node=node, iterator=True):
+            listed += [name for _, _, name in page["disco_items"].get_items()]
+        same(sorted(listed), want)
+        query = self.bob.Iq(sto=self.service, stype="get")
+        query["pubsub"]["items"]["node"] = node
+        async for page in self.bob["xep_0059"].iterate(query, "pubsub"):
+            items += [item["id"] for item in page["pubsub"]["items"]["substanzas"]]
+        same(items, want)
 
     async def an_owner_lets_somebody_in(self):
         node = self.prefix + "/authorize"
@@ -240,7 +264,7 @@ class Scene:
 async def play(scene):
     for user in (scene.alice, scene.bob, scene.carol, scene.mallory):
         await asyncio.wait_for(user.online, 20)
-    for step in (scene.features, scene.an_owner_lets_somebody_in, scene.options, scene.a_term, scene.presence, scene.a_full_node,
+    for step in (scene.features, scene.version, scene.pages, scene.an_owner_lets_somebody_in, scene.options, scene.a_term, scene.presence, scene.a_full_node,
                  scene.the_end_of_a_node, scene.a_flood):
         try:
             await asyncio.wait_for(step(), 25)
