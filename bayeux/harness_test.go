@@ -502,11 +502,15 @@ func (c *wsClient) send(text string) {
 func (c *wsClient) next() gjson.Result {
 	c.t.Helper()
 	for len(c.queue) == 0 {
-		frame, ok := <-c.frames
-		if !ok {
-			c.t.Fatalf("the socket was closed: %v", c.closed)
+		select {
+		case frame, ok := <-c.frames:
+			if !ok {
+				c.t.Fatalf("the socket was closed: %v", c.closed)
+			}
+			c.queue = parseReply(c.t, frame)
+		case <-time.After(time.Hour): // in a bubble, where pings would keep time going for ever, that is at once
+			c.t.Fatal("nothing came")
 		}
-		c.queue = parseReply(c.t, frame)
 	}
 	m := c.queue[0]
 	c.queue = c.queue[1:]

@@ -202,6 +202,9 @@ func TestArchive_filters(t *testing.T) {
 		w.wantItems(w.finds(carol, asking("/a", "", "start="+clock(0, 0))), true, "5", "6")
 		w.wantItems(w.finds(carol, asking("/a", "", "end="+clock(9, 0))), true, "5", "6")
 		w.wantItems(w.finds(carol, asking("/a", "", "end="+clock(3, 0))), true)
+		if f := w.finds(carol, asking("/a", rsm("<max>1</max><after>"+at(1)+"</after>"), "after-id="+at(5))); !strings.Contains(f.refused, "item-not-found") {
+			t.Errorf("a page behind what is gone is found where another bound makes that idle: %+v", f)
+		}
 		w.answers(carol, "get", "<metadata xmlns='urn:xmpp:mam:2' node='/a'/>", result(carol, "<metadata xmlns='urn:xmpp:mam:2'><start id='"+at(5)+
 			"' timestamp='2000-01-01T00:04:00.000Z'/><end id='"+at(6)+"' timestamp='2000-01-01T00:05:00.000Z'/></metadata>"))
 		w.answers(carol, "get", "<metadata xmlns='urn:xmpp:mam:2' node='/b'/>", result(carol, "<metadata xmlns='urn:xmpp:mam:2'></metadata>"))

@@ -89,9 +89,17 @@ func TestServe_data_what_xmpp_users_made_stands_through_a_restart(t *testing.T) 
 		}
 	}
 	const iq = "<iq type='%s' id='%d' from='alice@localhost/x' to='waft.localhost'><pubsub xmlns='http://jabber.org/protocol/pubsub'>%s</pubsub></iq>"
+	const owner = "<iq type='%s' id='%d' from='alice@localhost/x' to='waft.localhost'><pubsub xmlns='http://jabber.org/protocol/pubsub#owner'>%s</pubsub></iq>"
+	form := func(kind, name, value string) string {
+		return "<x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/pubsub#" + kind + "</value></field>" +
+			"<field var='pubsub#" + name + "'><value>" + value + "</value></field></x>"
+	}
 	r := up()
-	ask(r, fmt.Sprintf(iq, "set", 1, "<create node='/chat/own'/>"),
-		fmt.Sprintf(iq, "set", 2, "<subscribe node='/chat/own' jid='alice@localhost'/>"))
+	ask(r, fmt.Sprintf(iq, "set", 1, "<create node='/chat/own'/><configure>"+form("node_config", "title", "My node")+"</configure>"),
+		fmt.Sprintf(iq, "set", 2, "<subscribe node='/chat/own' jid='alice@localhost'/><options>"+form("subscribe_options", "show-values", "dnd")+"</options>"),
+		fmt.Sprintf(owner, "set", 3, "<affiliations node='/chat/own'><affiliation jid='bob@localhost' affiliation='publish-only'/></affiliations>"),
+		fmt.Sprintf(iq, "set", 4, "<publish node='/chat/own'><item id='kept'><json xmlns='urn:xmpp:json:0'>1</json></item></publish>"),
+		fmt.Sprintf(iq, "set", 5, "<subscribe node='/chat/own' jid='alice@localhost/x'/>"))
 	if code := r.stop(); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, r.err.String())
 	}
@@ -100,13 +108,21 @@ func TestServe_data_what_xmpp_users_made_stands_through_a_restart(t *testing.T) 
 	}
 
 	r = up()
-	ask(r, fmt.Sprintf(iq, "get", 3, "<affiliations/>"), fmt.Sprintf(iq, "get", 4, "<subscriptions/>"))
+	ask(r, fmt.Sprintf(iq, "get", 6, "<affiliations/>"), fmt.Sprintf(iq, "get", 7, "<subscriptions/>"),
+		fmt.Sprintf(iq, "get", 8, "<options node='/chat/own' jid='alice@localhost'/>"), fmt.Sprintf(iq, "get", 9, "<items node='/chat/own'/>"),
+		fmt.Sprintf(owner, "get", 10, "<configure node='/chat/own'/>"), fmt.Sprintf(owner, "get", 11, "<affiliations node='/chat/own'/>"))
 	r.stop()
 	said := <-server.closed
-	for _, want := range []string{"affiliation='owner'", "subscription='subscribed'"} {
+	for _, want := range []string{
+		"node='/chat/own' affiliation='owner'", "jid='alice@localhost' subscription='subscribed'", "<value>dnd</value>", "<item id='kept'>",
+		"<value>My node</value>", "jid='bob@localhost' affiliation='publish-only'",
+	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("after the restart there is no %s in %s", want, said)
 		}
+	}
+	if strings.Contains(said, "jid='alice@localhost/x' subscription") {
+		t.Errorf("a temporary subscription is still there: %s", said)
 	}
 }
 
