@@ -240,6 +240,21 @@ var limitRows = []row{
 			}
 		})
 	}},
+	{30, "what_has_expired_is_no_bad_token", func(t *testing.T) {
+		limited(t, Limits{BadTokens: 2}, func(t *testing.T, s *server) {
+			for range 10 {
+				fails(t, s.sent("192.0.2.1", withToken("late", handshakeMessage)), "403::Credential expired")
+			}
+			ok(t, s.sent("192.0.2.1", withToken("good", handshakeMessage)))
+		}, func(o *Options, _ *broker.Options) {
+			o.Authenticator = authenticatorFunc(func(token string) (broker.Principal, error) {
+				if token == "late" {
+					return broker.Principal{}, broker.ErrCredentialExpired
+				}
+				return tokens{}.Authenticate(context.Background(), token)
+			})
+		})
+	}},
 	{30, "bad_tokens_are_not_looked_at_for_ever", func(t *testing.T) {
 		looked := 0
 		limited(t, Limits{BadTokens: 5}, func(t *testing.T, s *server) {

@@ -1,11 +1,60 @@
 package bayeux
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"waft/broker"
+	"waft/broker/brokertest"
 )
+
+// A client that publishes again because it was refused has published nothing yet.
+func TestPublish_that_failed_is_not_taken_for_done(t *testing.T) {
+	var open atomic.Bool
+	bubble(t, func(t *testing.T, s *server) {
+		id := s.connected(`"/a"`)
+		fails(t, s.post(publish(id, `"7"`, "/a", "1")).with(t, `"7"`), "403:/a:Forbidden channel")
+		open.Store(true)
+		for range 2 {
+			ok(t, s.post(publish(id, `"7"`, "/a", "1")).with(t, `"7"`))
+		}
+		equal(t, "events", fmt.Sprint(s.post(connectNow(id, `"c"`)).events()), "[1]")
+		equal(t, "duplicates", s.h.Stats().Duplicates, 1)
+	}, func(_ *Options, bo *broker.Options) {
+		bo.Authorizer = brokertest.AuthorizerFunc(func(_ context.Context, _ broker.Principal, act broker.Action, _ broker.Pattern) error {
+			if act == broker.ActPublish && !open.Load() {
+				return broker.Errorf(broker.Forbidden, "not yet")
+			}
+			return nil
+		})
+	})
+}
+
+// Faye sends a publish again over another connection while the first may still be on its way.
+func TestPublish_twice_at_a_time_is_published_once(t *testing.T) {
+	s := newServer(t, func(_ *Options, bo *broker.Options) {
+		bo.Authorizer = brokertest.AuthorizerFunc(func(context.Context, broker.Principal, broker.Action, broker.Pattern) error {
+			runtime.Gosched()
+			return nil
+		})
+	})
+	id := s.connected()
+	const rounds = 50
+	for i := range rounds {
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() { ok(t, s.post(publish(id, fmt.Sprint(i), "/a", "1")).with(t, fmt.Sprint(i))) })
+		}
+		all.Wait()
+	}
+	equal(t, "published", s.b.Stats().Published, rounds)
+}
 
 func TestWindow_is_bounded_and_forgets_in_order(t *testing.T) {
 	var w window
