@@ -110,6 +110,7 @@ var connectRows = []row{
 			newer := s.poll("[" + connect(id, `"2"`) + "]")
 			ms := <-older
 			ok(t, ms.with(t, `"1"`))
+			equal(t, "advice, for two who would push each other out", ms.with(t, `"1"`).Get("advice.interval").Int(), 1000)
 			equal(t, "events to the older", len(ms.events()), 0)
 			equal(t, "time", time.Since(start), 0)
 			synctest.Wait()
