@@ -54,8 +54,11 @@ func TestSubscribe_many_wildcards_cost_one_look_at_the_channels(t *testing.T) {
 	all := broker.SubscribeOptions{Last: -1}
 	named := broker.SubscribeOptions{Last: -1, Each: map[broker.Channel]broker.Start{"/b/x": {}}}
 	done, err := s.SubscribeAll(ctx, broker.Principal{}, []broker.Subscription{
-		{Pattern: "/a/*", SubscribeOptions: all}, {Pattern: "/b/*", SubscribeOptions: named}, {Pattern: "/b/**", SubscribeOptions: all},
-		{Pattern: "/d"}, {Pattern: "/none/**", SubscribeOptions: all},
+		{Pattern: "/a/*", SubscribeOptions: all},
+		{Pattern: "/b/*", SubscribeOptions: named},
+		{Pattern: "/b/**", SubscribeOptions: all},
+		{Pattern: "/d"},
+		{Pattern: "/none/**", SubscribeOptions: all},
 	})
 	if err != nil {
 		t.Fatal(err)

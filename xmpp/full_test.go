@@ -31,7 +31,7 @@ func TestPublish_to_a_full_node(t *testing.T) {
 			w.answers(alice, "set", publishing("/a", put(ids...)...), refused(alice, "cancel: conflict + node-full", full))
 		}
 		no("1", "2", "3", "4")
-		ok("1", "2", "2")
+		ok("1", "2", "2", "1")
 		no("3", "4")
 		ok("3")
 		no("4")

@@ -347,6 +347,12 @@ func TestSubscribe_is_sent_the_last_item(t *testing.T) {
 		w.answers(alice, "set", publishing("/b", item("1", "1")), published(alice, "/b", "1"))
 		w.subscribed(bob, "/b", "bob@localhost")
 		w.silent()
+		for node, not := range map[string]string{"/c": "persist_items=0", "/d": "deliver_notifications=0"} { // it shows nothing old, or tells nobody
+			w.creates(alice, node, "send_last_published_item=on_sub", not)
+			w.answers(alice, "set", publishing(node, item("1", "1")), published(alice, node, "1"))
+			w.subscribed(bob, node, "bob@localhost")
+			w.silent()
+		}
 	})
 }
 

@@ -281,6 +281,25 @@ func TestReconnect_111_half_a_stanza_is_never_processed(t *testing.T) {
 	})
 }
 
+// Components of a server that comes back do not come all at once.
+func TestReconnect_waits_differ(t *testing.T) {
+	l, err := New(Options{Server: "127.0.0.1:1", Domain: "waft.localhost", Secret: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := map[time.Duration]bool{}
+	for range 100 {
+		d := l.backoff(3, io.EOF)
+		if d < l.opts.ReconnectMin || d > l.opts.ReconnectMax {
+			t.Errorf("a wait of %v", d)
+		}
+		waits[d] = true
+	}
+	if len(waits) < 90 {
+		t.Errorf("a hundred links wait for %d different times", len(waits))
+	}
+}
+
 func TestReconnect_quick_after_a_long_life_and_slower_while_it_keeps_failing(t *testing.T) {
 	dialogue(t, nil, func(t *testing.T, h *harness) {
 		var waits []time.Duration
