@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 )
 
@@ -162,21 +163,14 @@ func (b *Broker) matched(ctx context.Context, wants []want, most int) (map[Patte
 	return matched, nil
 }
 
-// channels gives those that one subscription wants to be read.
+// channels gives those that one subscription wants to be read; some may come twice.
 func (w *want) channels(matched map[Pattern][]Channel) []Channel {
 	if c, ok := w.Pattern.Channel(); ok {
 		return []Channel{c}
 	}
-	channels := make([]Channel, 0, len(w.Each)+len(matched[w.Pattern]))
-	for c := range w.Each {
-		channels = append(channels, c)
-	}
+	channels := slices.Collect(maps.Keys(w.Each))
 	if w.Last != 0 {
-		for _, c := range matched[w.Pattern] {
-			if _, named := w.Each[c]; !named {
-				channels = append(channels, c)
-			}
-		}
+		channels = append(channels, matched[w.Pattern]...)
 	}
 	return channels
 }

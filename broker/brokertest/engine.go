@@ -335,6 +335,8 @@ func testChannels(t *testing.T, h *harness) {
 		{[]broker.Pattern{"/b"}, "", 0, []broker.Channel{"/b"}},
 		{[]broker.Pattern{"/c/*", "/a/y", "/a/**", "/c/d", "/d/**"}, "", 0, []broker.Channel{"/a/x", "/a/y", "/c/d"}},
 		{[]broker.Pattern{"/b", "/a/*", "/*", "/c/**"}, "/a/x", 2, []broker.Channel{"/a/y", "/b"}},
+		{[]broker.Pattern{"/c/*", "/a/*"}, "", 2, []broker.Channel{"/a/x", "/a/y"}},
+		{[]broker.Pattern{"/c/*", "/b", "/a/y", "/a/x/**", "/a/*", "/z/1", "/z/2", "/z/3", "/z/**", "/a/x"}, "", 0, []broker.Channel{"/a/x", "/a/y", "/b", "/c/d"}},
 		{nil, "", 0, nil},
 	} {
 		list, err := h.engine.Channels(context.Background(), broker.PatternsOf(c.patterns...), c.after, c.limit)
