@@ -15,10 +15,13 @@ func TestConflict_the_newer_link_serves_and_the_older_stands_back(t *testing.T) 
 	need(t, prosodyPeer, slixmppPeer, curlPeer)
 	t.Parallel()
 	const channel = "/open/conflict"
-	s := running(t, startProsody)
+	s, err := startProsodyAs("Prosody with two links") // the others' has one
+	if err != nil {
+		t.Fatal(err)
+	}
 	older := startWaft(t, s)
 	newer := startWaft(t, s)
-	err := await("the end of the older link", func() error {
+	err = await("the end of the older link", func() error {
 		if !strings.Contains(older.proc.log.String(), "kick_old") { // which the remedy names
 			return errors.New("it has not logged the conflict")
 		}
