@@ -23,7 +23,7 @@ PEERS := prosody=0.12.3* ejabberd=23.01* python3-slixmpp=1.8.3* ruby-faye=1.4.0*
 
 # How long each fuzz target runs; `make test` takes a short turn.
 FUZZTIME ?= 30s
-test: FUZZTIME := 3s
+test: FUZZTIME := 2s
 
 # Which benchmarks, and how often: `make bench BENCH=Fanout COUNT=10 >bench.new` feeds benchstat.
 BENCH ?= .
@@ -167,7 +167,7 @@ soak: ## waves of 2,000 clients over every transport, under three minutes
 .PHONY: interop
 interop: ## the built binary against other people's software; needs peers
 	$(say) 'interop: waft against its peers'
-	@go test -tags interop -count=1 -timeout 10m ./interop/...
+	@go test -tags interop -count=1 -timeout 20m ./interop/...
 
 .PHONY: peers
 peers: peers-debian peers-npm ## install what interop talks to, at pinned versions (Debian 12, as root)
