@@ -32,29 +32,39 @@ func (h *Reader) cache(c *call, p page) {
 
 // answer sends a body of JSON; or, if it may be cached and the client has it, that it has not changed.
 func (h *Reader) answer(c *call, body []byte) {
-	header := c.w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("X-Content-Type-Options", "nosniff")
+	header, tag := c.w.Header(), ""
 	if header.Get("Cache-Control") == "" {
 		header.Set("Cache-Control", "no-store")
 	} else {
-		tag := entityTag(body)
+		tag = entityTag(body)
+	}
+	if unchanged := deliver(c.w, c.Request, body, tag, h.within); unchanged {
+		h.counters.unchanged.Add(1)
+	}
+}
+
+// deliver sends a body of JSON; or, if it has a tag and the client has what that stands for, says that it is unchanged. within is the time that
+// a client has to take it.
+func deliver(w http.ResponseWriter, r *http.Request, body []byte, tag string, within time.Duration) (unchanged bool) {
+	header := w.Header()
+	header.Set("X-Content-Type-Options", "nosniff")
+	if tag != "" {
 		header.Set("ETag", tag)
-		if has(c.Header["If-None-Match"], tag) {
-			header.Del("Content-Type")
-			h.counters.unchanged.Add(1)
-			c.w.WriteHeader(http.StatusNotModified)
-			return
+		if has(r.Header["If-None-Match"], tag) {
+			w.WriteHeader(http.StatusNotModified)
+			return true
 		}
 	}
+	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
-	if c.Method == http.MethodHead {
-		return
+	if r.Method == http.MethodHead {
+		return false
 	}
 	// A client that takes nothing must not keep a goroutine and the body for ever. net/http takes the deadline off again
 	// when the response is written; what fails here fails for somebody who has gone.
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(h.within))
-	_, _ = c.w.Write(body)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(within))
+	_, _ = w.Write(body) //nolint:gosec // G705: it is JSON, and no browser may think otherwise
+	return false
 }
 
 // entityTag is a strong one: equal bodies, and no others, have equal tags. (RFC 9110 §8.8.3)

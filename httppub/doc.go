@@ -9,7 +9,10 @@
 //	GET    /realm/{realm}/channels/   …/channels/{channel}/   …/sessions/   …/usage
 //	DELETE /realm/{realm}/sessions/{label}
 //
-// docs/http.md is the page for those who use them.
+//	GET    /openapi.json
+//
+// docs/http.md is the page for those who use them. openapi.json is the same for programs, served by a Document: what these handlers and
+// those below this package answer is what it says, and all that it says is answered; their tests fail otherwise (openapitest).
 //
 // It speaks the publish API of Fanout Cloud and of Pushpin (EPCP), so that their client libraries work unmodified.
 //
@@ -100,6 +103,7 @@
 //	poll.go         requests that wait; held.go how many may; limits.go the limits that can be changed
 //	channels.go, sessions.go, usage.go    what their names say
 //	origins.go      whose pages' scripts may read
+//	openapi.go      the document openapi.json, and its handler
 //	shared.go       what the doors below this package need of it; guests.go how many they let in, and how
 //	                they send them away; refusal.go why somebody is not let in
 //	readerstats.go  counts

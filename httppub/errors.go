@@ -43,6 +43,19 @@ type wireError struct {
 
 func (e *wireError) Error() string { return e.text }
 
+// Unwrap says what the broker would call it: the request is at fault.
+func (e *wireError) Unwrap() error { return &broker.Error{Kind: broker.Invalid, Text: e.text} }
+
+// ErrMethod refuses a method that an address does not have: 405. Whoever answers with it sets Allow.
+func ErrMethod(text string) error {
+	return &wireError{http.StatusMethodNotAllowed, "method_not_allowed", text}
+}
+
+// ErrTooLong refuses an address that is too long: 414.
+func ErrTooLong(text string) error {
+	return &wireError{http.StatusRequestURITooLong, "uri_too_long", text}
+}
+
 var (
 	errMethod = &wireError{
 		http.StatusMethodNotAllowed, "method_not_allowed",

@@ -69,7 +69,7 @@ func openDoorWith(t testing.TB, o Options, b broker.Options, i IntakeOptions) *d
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Handler = h
+	d.Handler = document.Handler(t, h)
 	if d.reader, err = theBroker.Open(broker.SessionOptions{MaxMessages: 100_000, MaxBytes: 100 << 20}); err != nil {
 		t.Fatal(err)
 	}

@@ -55,14 +55,14 @@ func (o *origins) admit(w http.ResponseWriter, r *http.Request) {
 	header.Set("Access-Control-Expose-Headers", "ETag, Link, Retry-After")
 }
 
-// preflight answers OPTIONS: what a script may send, if admit lets it.
-func (o *origins) preflight(c *call) {
-	header := c.w.Header()
-	header.Set("Allow", c.to.kind.methods())
+// preflight answers OPTIONS: which methods there are and, if admit lets it, what a script may send.
+func (o *origins) preflight(w http.ResponseWriter, methods string) {
+	header := w.Header()
+	header.Set("Allow", methods)
 	if header.Get("Access-Control-Allow-Origin") != "" {
-		header.Set("Access-Control-Allow-Methods", c.to.kind.methods())
+		header.Set("Access-Control-Allow-Methods", methods)
 		header.Set("Access-Control-Allow-Headers", "Authorization, If-None-Match, Accept, Content-Type, X-Requested-With")
 		header.Set("Access-Control-Max-Age", "600")
 	}
-	c.w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(http.StatusNoContent)
 }

@@ -121,7 +121,7 @@ func TestPoll_what_is_published_between_reading_and_waiting_wakes_it(t *testing.
 			if err != nil {
 				t.Fatal(err)
 			}
-			l := &library{h, b}
+			l := &library{h, b, document.Handler(t, h)}
 			since := l.publish(t, "/news", "1", "1")
 			e.after = func(read int) {
 				if read == at {
@@ -295,8 +295,8 @@ func TestPoll_nothing_is_missed_or_repeated_however_clients_come_back(t *testing
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(h)
-	l := &library{h, b}
+	l := &library{h, b, document.Handler(t, h)}
+	server := httptest.NewServer(l)
 	first := l.publish(t, "/news", "0", "0")
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -107,7 +107,7 @@ func (h *Reader) serve(c *call) (err error) {
 	serve := h.method(c)
 	switch {
 	case c.Method == http.MethodOptions:
-		h.origins.preflight(c)
+		h.origins.preflight(c.w, c.to.kind.methods())
 		return nil
 	case serve == nil:
 		return &wireError{http.StatusMethodNotAllowed, "method_not_allowed", "this address answers to " + c.to.kind.methods()}

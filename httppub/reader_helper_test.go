@@ -19,8 +19,12 @@ import (
 // library is a Reader before a real broker that keeps ten messages of each channel, and none of /fleeting.
 type library struct {
 	*Reader
-	broker *broker.Broker
+	broker  *broker.Broker
+	checked http.Handler
 }
+
+// ServeHTTP is the Reader's, held against the document.
+func (l *library) ServeHTTP(w http.ResponseWriter, r *http.Request) { l.checked.ServeHTTP(w, r) }
 
 func openLibrary(t testing.TB, change ...func(*ReaderOptions)) *library {
 	t.Helper()
@@ -46,7 +50,7 @@ func openLibrary(t testing.TB, change ...func(*ReaderOptions)) *library {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Shutdown)
-	return &library{h, b}
+	return &library{h, b, document.Handler(t, h)}
 }
 
 // shelves lets anyone read and subscribe, but for /secret and below; the rest takes a grant.

@@ -3,7 +3,6 @@ package sse
 import (
 	"cmp"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -112,8 +111,8 @@ func New(o Options) (*Handler, error) {
 }
 
 var (
-	errMethod = &broker.Error{Kind: broker.Invalid, Text: "events are listened to with GET"}
-	errQuery  = &broker.Error{Kind: broker.TooLarge, Text: "the query is too long; listen to fewer channels, or to a wildcard"}
+	errMethod = httppub.ErrMethod("events are listened to with GET")
+	errQuery  = httppub.ErrTooLong("the query is too long; listen to fewer channels, or to a wildcard")
 )
 
 // ServeHTTP opens a stream, or says why not. It returns when the stream has begun, or ended if its connection cannot be taken over.
@@ -171,23 +170,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		level = slog.LevelError
 	}
 	h.opts.Logger.LogAttrs(r.Context(), level, "event stream refused", slog.String("path", r.URL.EscapedPath()), slog.Any("error", err))
-	switch {
-	case errors.Is(err, errMethod):
+	if errors.Is(err, errMethod) {
 		w.Header().Set("Allow", allowed)
-		sentence(w, http.StatusMethodNotAllowed, err)
-		return
-	case errors.Is(err, errQuery):
-		sentence(w, http.StatusRequestURITooLong, err)
-		return
 	}
 	httppub.RefuseGuest(w, r, err)
-}
-
-func sentence(w http.ResponseWriter, status int, err error) {
-	header := w.Header()
-	header.Set("Content-Type", "text/plain; charset=utf-8")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, broker.TextOf(err)+"\n") // somebody who has gone does not read it
 }

@@ -19,9 +19,18 @@ import (
 
 	"waft/broker"
 	"waft/broker/brokertest"
+	"waft/httppub"
+	"waft/httppub/openapitest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var document = openapitest.MustParse(httppub.OpenAPI)
+
+// The 404 is for another realm than the handler's, and 500 for what none of these tests does.
+var elsewhere = []string{"GET /realm/{realm}/events 404", "OPTIONS /realm/{realm}/events 404", "any 500"}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(document.Covered(m, []string{"listen", "listenOptions"}, elsewhere))
+}
 
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
@@ -51,7 +60,7 @@ func (s *server) serve(o Options) *server {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	n := &server{t: s.t, broker: s.broker, handler: h, http: httptest.NewServer(h)}
+	n := &server{t: s.t, broker: s.broker, handler: h, http: httptest.NewServer(document.Handler(s.t, h))}
 	s.t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -83,12 +92,18 @@ func (s *server) get(query string, header ...string) *client {
 	_ = nc.SetDeadline(time.Now().Add(patience))
 	c := &client{t: s.t, nc: nc, r: bufio.NewReader(nc)}
 	s.t.Cleanup(c.close)
-	fmt.Fprintf(nc, "GET /realm/x/events?%s HTTP/1.1\r\nHost: waft.example\r\n%s\r\n", query, strings.Join(append(header, ""), "\r\n"))
+	text := fmt.Sprintf("GET /realm/x/events?%s HTTP/1.1\r\nHost: waft.example\r\n%s\r\n", query, strings.Join(append(header, ""), "\r\n"))
+	_, _ = io.WriteString(nc, text)
 	response, err := http.ReadResponse(c.r, nil) //nolint:bodyclose // it ends with the connection
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	c.status, c.header = response.StatusCode, response.Header
+	if request, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text))); err != nil {
+		s.t.Error(err)
+	} else if err := document.Check(openapitest.Exchange{Request: request, Status: c.status, Header: c.header}); err != nil {
+		s.t.Error(err)
+	}
 	c.body = bufio.NewReader(response.Body)
 	return c
 }
@@ -146,7 +161,7 @@ func (c *client) read() (event, error) {
 			c.last = id
 			if e.data != "" {
 				e.id = id
-				return e, nil
+				return e, c.check(e)
 			}
 			e = event{name: "message"}
 		case ":":
@@ -163,6 +178,15 @@ func (c *client) read() (event, error) {
 			return event{}, fmt.Errorf("the line %q", line)
 		}
 	}
+}
+
+// check holds an event against the document. A message's data is what it was published with, or an envelope; a name that is none of ours is a
+// channel's.
+func (c *client) check(e event) error {
+	if e.name == "message" && !strings.HasPrefix(e.data, `{"channel":`) || strings.HasPrefix(e.name, "/") {
+		return nil
+	}
+	return document.CheckEvent("listen", e.name, e.data)
 }
 
 func (c *client) next() event {

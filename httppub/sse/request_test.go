@@ -60,7 +60,7 @@ func TestRequest_that_is_wrong_is_told_before_the_stream_begins(t *testing.T) {
 				r.Header.Set(name, value)
 			}
 			w := httptest.NewRecorder()
-			s.handler.ServeHTTP(w, r)
+			document.Handler(t, s.handler).ServeHTTP(w, r)
 			if w.Code != c.status || !strings.Contains(w.Body.String(), c.text) || strings.Count(w.Body.String(), "\n") != 1 {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}

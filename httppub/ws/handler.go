@@ -167,6 +167,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 var (
+	errMethod    = httppub.ErrMethod("a WebSocket is asked for with GET")
 	errUpgrade   = &broker.Error{Kind: broker.Invalid, Text: "this is not a WebSocket request as RFC 6455 wants it"}
 	errSpeak     = &broker.Error{Kind: broker.Invalid, Text: "the only subprotocol of this address is " + Subprotocol}
 	errLost      = &broker.Error{Kind: broker.Closed, Text: "the connection was lost in the handshake"} // there is nobody to answer
@@ -181,6 +182,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		level = slog.LevelError
 	}
 	h.opts.Logger.LogAttrs(r.Context(), level, "WebSocket refused", slog.String("path", r.URL.EscapedPath()), slog.Any("error", err))
+	if errors.Is(err, errMethod) {
+		w.Header().Set("Allow", http.MethodGet)
+	}
 	if errors.Is(err, errUpgrade) {
 		w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455 §4.4
 	}

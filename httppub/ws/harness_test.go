@@ -19,9 +19,18 @@ import (
 
 	"waft/broker"
 	"waft/broker/brokertest"
+	"waft/httppub"
+	"waft/httppub/openapitest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+var document = openapitest.MustParse(httppub.OpenAPI)
+
+// The 404 is for another realm than the handler's, and 500 for what none of these tests does.
+var elsewhere = []string{"GET /realm/{realm}/ws 404", "any 500"}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(document.Covered(m, []string{"connect"}, elsewhere))
+}
 
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
@@ -51,7 +60,7 @@ func (s *server) serve(o Options) *server {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	n := &server{t: s.t, broker: s.broker, handler: h, http: httptest.NewServer(h)}
+	n := &server{t: s.t, broker: s.broker, handler: h, http: httptest.NewServer(document.Handler(s.t, h))}
 	s.t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -122,6 +131,9 @@ func (s *server) dial(query string, header ...string) (*client, answered, error)
 		text, _ := io.ReadAll(response.Body)
 		_ = response.Body.Close()
 		a = answered{response.StatusCode, response.Header, string(text)}
+		if err := document.Check(openapitest.Exchange{Request: response.Request, Status: a.status, Header: a.header, Body: text}); err != nil {
+			s.t.Error(err)
+		}
 	}
 	if err != nil {
 		return nil, a, err

@@ -25,6 +25,8 @@ const maxQuery = 12 << 10
 func (h *Handler) parseAsk(r *http.Request) (a ask, err error) {
 	spoken := websocket.Subprotocols(r)
 	switch {
+	case r.Method != http.MethodGet:
+		return a, errMethod
 	case !websocket.IsWebSocketUpgrade(r):
 		return a, errUpgrade
 	case len(spoken) > 0 && !slices.Contains(spoken, Subprotocol):

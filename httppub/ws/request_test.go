@@ -89,7 +89,7 @@ func TestRequest_that_is_no_handshake_is_refused(t *testing.T) {
 	}{
 		"good":              {"GET", "X-Nothing", "", 101},
 		"our_subprotocol":   {"GET", "Sec-WebSocket-Protocol", "mqtt, waft.v1", 101},
-		"post":              {"POST", "X-Nothing", "", 400},
+		"post":              {"POST", "X-Nothing", "", 405},
 		"no_upgrade":        {"GET", "Upgrade", "", 400},
 		"old_version":       {"GET", "Sec-WebSocket-Version", "8", 400},
 		"no_key":            {"GET", "Sec-WebSocket-Key", "", 400},
