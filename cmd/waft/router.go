@@ -1,11 +1,11 @@
 package main
 
 import (
-	"io"
 	"net"
 	"net/http"
 	"strings"
 
+	"waft/broker"
 	"waft/httppub"
 )
 
@@ -15,18 +15,20 @@ import (
 //	/realm/{realm}/channels…, sessions…, usage    what that realm keeps and who is there
 //	/realm/{realm}/events      that realm's event streams
 //	/realm/{realm}/ws          that realm's plain WebSockets
+//	/openapi.json              what all of these are, but Bayeux
 //	/realm/{realm}/bayeux…     that realm's Bayeux
 //	/bayeux…                   Bayeux of the realm that lists the request's host, else of `default`
 //
 // It looks at the escaped path and never redirects, as http.ServeMux does for "//publish/": a publisher's POST may not
 // survive that. Handlers get the request as it came.
 type router struct {
-	publish http.Handler
-	readers map[string]http.Handler // by the realm's id
-	realms  map[string]http.Handler // Bayeux, by the realm's id
-	events  map[string]http.Handler // by the realm's id
-	sockets map[string]http.Handler // by the realm's id
-	hosts   map[string]http.Handler // Bayeux, by host name in lower case
+	publish  http.Handler
+	document http.Handler            // of OpenAPI
+	readers  map[string]http.Handler // by the realm's id
+	realms   map[string]http.Handler // Bayeux, by the realm's id
+	events   map[string]http.Handler // by the realm's id
+	sockets  map[string]http.Handler // by the realm's id
+	hosts    map[string]http.Handler // Bayeux, by host name in lower case
 }
 
 // ServeHTTP hands the request on, or answers 404.
@@ -35,10 +37,12 @@ func (t *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		return
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(http.StatusNotFound)
-	_, _ = io.WriteString(w, "There is nothing at this address. waft serves /bayeux, /realm/{realm}/publish/, /realm/{realm}/channels/, /realm/{realm}/events and /realm/{realm}/ws.\n")
+	httppub.Refuse(w, r, errNothing)
+}
+
+var errNothing = &broker.Error{
+	Kind: broker.NotFound,
+	Text: "there is nothing at this address; waft serves /bayeux, and for each realm that it has /realm/{realm}/publish/, …/channels/, …/events and …/ws: see " + httppub.DocumentPath,
 }
 
 func (t *router) find(r *http.Request) http.Handler {
@@ -49,6 +53,9 @@ func (t *router) find(r *http.Request) http.Handler {
 		return t.readers[realm]
 	}
 	path := r.URL.EscapedPath()
+	if strings.TrimSuffix(path, "/") == httppub.DocumentPath {
+		return t.document
+	}
 	if isBayeux(path) {
 		if h := t.hosts[hostName(r.Host)]; h != nil {
 			return h

@@ -15,14 +15,17 @@ func named(name string) http.Handler {
 
 func TestRouter(t *testing.T) {
 	route := &router{
-		publish: named("publish"),
-		readers: map[string]http.Handler{"default": named("default reads"), "a": named("a reads")},
-		realms:  map[string]http.Handler{"default": named("default"), "a": named("a")},
-		events:  map[string]http.Handler{"a": named("events of a")},
-		sockets: map[string]http.Handler{"a": named("sockets of a")},
-		hosts:   map[string]http.Handler{"a.example": named("a")},
+		publish:  named("publish"),
+		readers:  map[string]http.Handler{"default": named("default reads"), "a": named("a reads")},
+		realms:   map[string]http.Handler{"default": named("default"), "a": named("a")},
+		events:   map[string]http.Handler{"a": named("events of a")},
+		sockets:  map[string]http.Handler{"a": named("sockets of a")},
+		document: named("document"),
+		hosts:    map[string]http.Handler{"a.example": named("a")},
 	}
 	for _, c := range []struct{ name, host, uri, want string }{
+		{"the_document", "x", "/openapi.json", "document"},
+		{"the_document_of_no_realm", "x", "/realm/a/openapi.json", ""},
 		{"publish", "x", "/realm/a/publish/", "publish"},
 		{"publish_without_a_slash", "x", "/realm/a/publish", "publish"},
 		{"publish_with_a_slash_too_many", "x", "/realm/a//publish/", "publish"},

@@ -91,6 +91,7 @@ func newServer(ctx context.Context, settings *settings, env environment, logger 
 func (s *server) newHTTP(settings *settings) error {
 	byID := map[string]*realm{}
 	route := &router{realms: map[string]http.Handler{}, readers: map[string]http.Handler{}, events: map[string]http.Handler{}, sockets: map[string]http.Handler{}, hosts: map[string]http.Handler{}}
+	var pages []string // that may read one of the realms
 	for i, r := range s.realms {
 		byID[r.id] = r
 		route.realms[r.id] = r.bayeux
@@ -100,8 +101,12 @@ func (s *server) newHTTP(settings *settings) error {
 		for _, host := range settings.Realms[i].Hosts {
 			route.hosts[host] = r.bayeux
 		}
+		pages = append(pages, settings.Realms[i].HTTP.Origins...)
 	}
 	var err error
+	if route.document, err = httppub.NewDocument(pages); err != nil {
+		return err
+	}
 	route.publish, err = httppub.New(httppub.Options{
 		Realm: func(id string) (httppub.Realm, bool) {
 			r, ok := byID[id]
