@@ -39,6 +39,7 @@ type rawMessage struct {
 	Successful *bool           `json:"successful"`
 	Error      string          `json:"error"`
 	Data       json.RawMessage `json:"data"`
+	Ext        json.RawMessage `json:"ext"`
 }
 
 // Connection types.

@@ -24,6 +24,7 @@ type waft struct {
 	url    string // of the public listener
 	admin  string // of the admin listener
 	config string // file
+	args   []string
 	links  []*link
 	proc   *process
 }
@@ -108,6 +109,14 @@ func startWaft(t *testing.T, servers ...*xmppServer) *waft {
 // startWaftWith is startWaft with lines for the realm's [realm.bayeux].
 func startWaftWith(t *testing.T, bayeux string, servers ...*xmppServer) *waft {
 	t.Helper()
+	w := newWaft(t, bayeux, servers...)
+	w.start(t)
+	return w
+}
+
+// newWaft is startWaftWith without the start.
+func newWaft(t *testing.T, bayeux string, servers ...*xmppServer) *waft {
+	t.Helper()
 	dir := t.TempDir()
 	listen, admin := freeAddr(), freeAddr()
 	w := &waft{url: "http://" + listen, admin: "http://" + admin, config: filepath.Join(dir, waftConfig.Name())}
@@ -136,7 +145,6 @@ func startWaftWith(t *testing.T, bayeux string, servers ...*xmppServer) *waft {
 			t.Logf("end of waft's log:\n%s", w.proc.log)
 		}
 	})
-	w.start(t)
 	return w
 }
 
@@ -153,19 +161,25 @@ func (w *waft) configure(t *testing.T, lines string) {
 	}
 }
 
-// start runs waft with its configuration, for the first time or again.
+// start runs waft with its configuration, for the first time or again, and waits until it is ready.
 func (w *waft) start(t *testing.T) {
 	t.Helper()
-	var err error
-	if w.proc, err = start("waft", exec.Command(executable(t), "serve", "--config", w.config)); err != nil {
-		t.Fatal(err)
-	}
-	err = await("readiness of waft", func() error { return w.alive(get(w.admin + "/readyz")) })
+	w.run(t)
+	err := await("readiness of waft", func() error { return w.alive(get(w.admin + "/readyz")) })
 	for _, l := range w.links {
 		err = errors.Join(err, await("the link to "+l.name, func() error { return w.alive(l.up()) }))
 	}
 	if err != nil {
 		t.Fatalf("%v\n%s", err, w.proc.log)
+	}
+}
+
+// run is start without the wait.
+func (w *waft) run(t *testing.T) {
+	t.Helper()
+	var err error
+	if w.proc, err = start("waft", exec.Command(executable(t), append([]string{"serve", "--config", w.config}, w.args...)...)); err != nil {
+		t.Fatal(err)
 	}
 }
 

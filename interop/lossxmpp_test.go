@@ -1,0 +1,149 @@
+//go:build interop
+
+package interop
+
+import (
+	"context"
+	"encoding/xml"
+	"time"
+
+	"waft/interop/loss"
+)
+
+// Readers of the loss checker over XMPP. Whoever listens may miss what was under way when waft died or he was away, and reads the archive for
+// it; what the server had not answered for comes again on the next link.
+func xmppLossReaders(s *xmppServer) []lossReader {
+	return []lossReader{
+		{name: "XMPP archive", follow: func(ctx context.Context, l *lossReading) error { return l.readArchives(ctx, s) }},
+		{name: xmppEvents, terms: loss.Terms{Again: true, MayMiss: true}, follow: func(ctx context.Context, l *lossReading) error { return l.listen(ctx, s) }},
+	}
+}
+
+const xmppEvents = "XMPP events"
+
+// item follows the tokens of a stanza to the messages in it.
+type itemTokens struct {
+	node, id string
+	inJSON   bool
+}
+
+// take gives a message when its text has come.
+func (i *itemTokens) take(token xml.Token) (text string, ok bool) {
+	switch e := token.(type) {
+	case xml.StartElement:
+		switch e.Name.Local {
+		case "items":
+			i.node = attr(e, "node")
+		case "item":
+			i.id = attr(e, "id")
+		}
+		i.inJSON = e.Name.Local == "json"
+	case xml.CharData:
+		if i.inJSON {
+			return string(e), true
+		}
+	case xml.EndElement:
+		i.inJSON = false
+	}
+	return "", false
+}
+
+// listen has bob subscribe, and notes the events until his stream ends.
+func (l *lossReading) listen(ctx context.Context, s *xmppServer) error {
+	bob, err := s.login("bob")
+	if err != nil {
+		return err
+	}
+	defer bob.conn.Close()
+	defer context.AfterFunc(ctx, func() { bob.conn.Close() })()
+	if l.place[""] == "" { // once: waft keeps the subscription
+		for _, channel := range l.channels {
+			if err := bob.subscribe(s, channel); err != nil {
+				return err
+			}
+		}
+		l.place[""] = "subscribed"
+	}
+	l.began()
+	var in itemTokens
+	for !l.Ended() {
+		bob.conn.SetDeadline(time.Now().Add(2 * patience))
+		token, err := bob.in.RawToken()
+		if err != nil {
+			return err
+		}
+		if text, ok := in.take(token); ok {
+			l.took(in.node, in.id, []byte(text))
+		}
+	}
+	return nil
+}
+
+// readArchives walks through the archives, and goes on where it was: mallory has the right to.
+func (l *lossReading) readArchives(ctx context.Context, s *xmppServer) error {
+	u, err := s.login("mallory")
+	if err != nil {
+		return err
+	}
+	defer u.conn.Close()
+	defer context.AfterFunc(ctx, func() { u.conn.Close() })()
+	for l.ctx.Err() == nil && !l.Ended() {
+		for _, channel := range l.channels {
+			if err := l.readArchive(u, s, channel); err != nil {
+				return err
+			}
+		}
+		l.began()
+		time.Sleep(200 * time.Millisecond)
+	}
+	return nil
+}
+
+// readArchive reads one page behind the place. (XEP-0313, XEP-0059)
+func (l *lossReading) readArchive(u *rawUser, s *xmppServer, channel string) error {
+	after := ""
+	if at := l.place[channel]; at != "" {
+		after = "<after>" + at + "</after>"
+	}
+	u.conn.SetDeadline(time.Now().Add(clientPatience))
+	err := u.send(`<iq type='set' to='` + s.service() + `' id='archive'><query xmlns='urn:xmpp:mam:2' node='` + channel +
+		`'><set xmlns='http://jabber.org/protocol/rsm'><max>200</max>` + after + `</set></query></iq>`)
+	if err != nil {
+		return err
+	}
+	var in itemTokens
+	answered, reason, last := false, "", ""
+	for {
+		token, err := u.in.RawToken()
+		if err != nil {
+			return err
+		}
+		if text, ok := in.take(token); ok {
+			l.took(in.node, in.id, []byte(text))
+		}
+		switch e := token.(type) {
+		case xml.StartElement:
+			switch e.Name.Local {
+			case "result": // what has come has come, whatever becomes of the rest of the page
+				last = attr(e, "id")
+			case "iq":
+				answered = attr(e, "id") == "archive"
+			case "item-not-found":
+				l.Told("the archive of " + channel + " does not have " + after)
+				reason = e.Name.Local
+			case "error":
+				reason = e.Name.Local
+			}
+		case xml.EndElement:
+			switch {
+			case e.Name.Local == "message" && last != "":
+				l.place[channel] = last
+			case e.Name.Local != "iq" || !answered:
+			case reason != "":
+				return errRefused
+			default:
+				return nil
+			}
+		}
+	}
+}

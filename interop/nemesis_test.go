@@ -1,0 +1,237 @@
+//go:build interop
+
+package interop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nemesis does harm to a lossRun, one thing after the other, in an order and at moments of chance.
+type nemesis struct {
+	*lossRun
+	rand *rand.Rand
+	done []string // names
+	log  []string // when each began and ended, for who looks for what it did
+	took time.Duration
+}
+
+// harms are what it does. Each mends what it did, and returns when waft is ready again.
+func (n *nemesis) harms() []harm {
+	all := []harm{
+		{"kill -9", n.kill},
+		{"connections cut, swallowed or half-open", n.wound},
+		{"SIGSTOP for up to 3 s", n.pause},
+		{"disk full", n.fill},
+		{"kill -9 of Prosody", n.killServer},
+		{"XMPP link cut", func() { n.w.links[0].cut() }},
+		{"kill -9 while connections are cut", func() { n.wounded(n.kill) }},
+		{"kill -9 during the start", n.killTwice},
+		{"XMPP link away for up to 2 s", n.interrupt},
+		{"stop and start", n.stop},
+		{"SIGSTOP for 5 s, longer than clients wait", func() { n.stopped(5 * time.Second) }},
+	}
+	if !n.full {
+		all = slices.DeleteFunc(all, func(h harm) bool { return h.name == "disk full" })
+		n.t.Log("the disk is never full: mounting a small one takes root")
+	}
+	return all
+}
+
+type harm struct {
+	name string
+	do   func()
+}
+
+// briefHarms are how many of harms a run of a few seconds has.
+const briefHarms = 6
+
+func startNemesis(r *lossRun, random *rand.Rand) *nemesis {
+	n := &nemesis{lossRun: r, rand: random}
+	n.watchLink()
+	return n
+}
+
+// harm goes on for so long; at 0 it does the first of each kind once.
+func (n *nemesis) harm(d time.Duration) {
+	began := time.Now()
+	all := n.harms()
+	for i := 0; !n.t.Failed(); i++ {
+		var h harm
+		switch round := i % len(all); {
+		case d == 0 && i == briefHarms, d > 0 && time.Since(began) >= d:
+			n.took = time.Since(began)
+			return
+		case d > 0 && round == 0:
+			n.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+			fallthrough
+		default:
+			h = all[round]
+		}
+		n.sleep(200, 1000)
+		from := time.Now()
+		h.do()
+		n.done = append(n.done, h.name)
+		n.log = append(n.log, fmt.Sprintf("%s to %s %s", from.Format("15:04:05.000"), time.Now().Format("15:04:05.000"), h.name))
+	}
+}
+
+// tally counts what was done.
+func (n *nemesis) tally() string {
+	count := map[string]int{}
+	for _, name := range n.done {
+		count[name]++
+	}
+	var parts []string
+	for _, h := range n.harms() {
+		if count[h.name] > 0 {
+			parts = append(parts, fmt.Sprintf("%d × %s", count[h.name], h.name))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sleep is for so many milliseconds.
+func (n *nemesis) sleep(least, more int) {
+	time.Sleep(time.Duration(least+n.rand.IntN(more)) * time.Millisecond)
+}
+
+func (n *nemesis) kill() {
+	n.w.proc.kill()
+	n.sleep(0, 300)
+	n.w.start(n.t)
+}
+
+func (n *nemesis) stop() {
+	n.w.proc.stop()
+	n.w.start(n.t)
+}
+
+// killTwice kills waft once more while it starts, wherever it is.
+func (n *nemesis) killTwice() {
+	n.w.proc.kill()
+	n.w.run(n.t)
+	n.sleep(0, 400)
+	n.kill()
+}
+
+func (n *nemesis) wound() { n.wounded(func() { n.sleep(500, 2500) }) }
+
+// wounded has the connections of publishers and readers harmed meanwhile, each some moments after it was made.
+func (n *nemesis) wounded(meanwhile func()) {
+	n.publishing.wound.Store(true)
+	n.reading.wound.Store(true)
+	n.sleep(100, 500)
+	meanwhile()
+	n.publishing.wound.Store(false)
+	n.reading.wound.Store(false)
+}
+
+func (n *nemesis) pause() { n.stopped(time.Duration(200+n.rand.IntN(2800)) * time.Millisecond) }
+
+func (n *nemesis) stopped(d time.Duration) {
+	n.signal(syscall.SIGSTOP)
+	time.Sleep(d)
+	n.signal(syscall.SIGCONT)
+}
+
+func (n *nemesis) signal(s syscall.Signal) {
+	if err := n.w.proc.cmd.Process.Signal(s); err != nil {
+		n.t.Error(err)
+	}
+}
+
+// fill leaves no room at all on the disk for a while: less than min_free, and then writes fail.
+func (n *nemesis) fill() {
+	ballast := filepath.Join(n.data, "ballast")
+	fillDisk(n.t, ballast)
+	n.sleep(300, 1500)
+	if err := os.Remove(ballast); err != nil {
+		n.t.Error(err)
+	}
+	if err := await("room on the disk", func() error { return n.w.alive(get(n.w.admin + "/readyz")) }); err != nil {
+		n.t.Error(err)
+	}
+}
+
+func (n *nemesis) killServer() {
+	s := n.w.links[0].xmppServer
+	s.proc.kill()
+	if err := s.restart(); err != nil {
+		n.t.Fatal(err)
+	}
+	n.linkUp()
+}
+
+// interrupt keeps the link away, and lets what waits for it grow.
+func (n *nemesis) interrupt() {
+	n.w.links[0].interrupt()
+	n.sleep(500, 1500)
+	n.w.links[0].resume()
+	n.linkUp()
+}
+
+func (n *nemesis) linkUp() {
+	if err := await("the link", func() error { return n.w.alive(n.w.links[0].up()) }); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// watchLink has every new connection of waft to the server count as a break for who listens to events: what was sent before it may come
+// once more.
+func (n *nemesis) watchLink() {
+	reader := n.readers[xmppEvents]
+	if reader == nil {
+		return
+	}
+	link, seen := n.w.links[0], n.w.links[0].connections()
+	n.running.Go(func() {
+		for n.ctx.Err() == nil {
+			for now := link.connections(); seen < now; seen++ {
+				reader.Break()
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+}
+
+// smallDisk is the size of the file system that can be filled.
+const smallDisk = "size=256m"
+
+// mountSmall makes the directory a file system of its own, in memory, if it may.
+func mountSmall(t *testing.T, dir string) bool {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("waft-loss", dir, "tmpfs", 0, smallDisk); err != nil {
+		t.Logf("mounting: %v", err)
+		return false
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return true
+}
+
+// fillDisk writes until nothing more goes.
+func fillDisk(t *testing.T, file string) {
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for piece := make([]byte, 1<<20); len(piece) > 0; {
+		if _, err := f.Write(piece); err != nil {
+			piece = piece[:len(piece)/2]
+		}
+	}
+}
