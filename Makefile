@@ -164,6 +164,14 @@ soak: ## waves of 2,000 clients over every transport, under three minutes
 	$(say) 'soak: waves of 2,000 clients'
 	@go test -tags interop -count=1 -timeout 10m -run '^TestSoak$$' -v ./interop/ -soak=2m15s -soak-clients=2000
 
+# How long `make loss` does harm.
+TIME ?= 10m
+
+.PHONY: loss
+loss: ## waft is killed, paused, cut off and filled up for TIME (10m), and loses nothing; as root also with a full disk
+	$(say) 'loss: $(TIME)'
+	@go test -tags interop -count=1 -timeout 24h -run '^TestLoss$$' -v ./interop/ -loss=$(TIME)
+
 .PHONY: interop
 interop: ## the built binary against other people's software; needs peers
 	$(say) 'interop: waft against its peers'

@@ -39,6 +39,9 @@
 //     can play, through both XMPP servers.
 //   - crash_test.go: an XMPP server is killed in the middle of a burst; nothing is
 //     lost, and the counts are logged.
+//   - loss_test.go: publishers count and readers resume on every protocol, while nemesis_test.go kills, pauses, cuts and fills;
+//     the package loss judges what was lost, came twice or changed places (`make loss` for long). lossmutant_test.go: and says so
+//     of a broken broker.
 //   - hostile_test.go: no stanza of an XMPP user ends the link to her server.
 //   - fanout_test.go: Fanout's publishers and what they are told, with the right
 //     key and with a wrong one.
@@ -61,5 +64,5 @@
 // server sits a relay that counts connections: it is how a test knows, from
 // outside, that a link was never lost.
 //
-// Nothing here imports another package of waft.
+// Nothing here imports another package of waft, but for the judge in loss/.
 package interop

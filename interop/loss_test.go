@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +45,10 @@ func TestLoss(t *testing.T) {
 	}
 	t.Logf("-loss-seed=%d", seed)
 	began := time.Now()
-	r := newLossRun(t, seed, s)
+	dir := t.TempDir()
+	full := mountSmall(t, dir)
+	r := newLossRun(t, seed, dir, nil, s)
+	r.full = full
 	r.start(
 		slices.Concat(httpPublishers, bayeuxPublishers, xmppPublishers(s)),
 		slices.Concat(httpLossReaders, bayeuxLossReaders, xmppLossReaders(s)),
@@ -110,6 +112,7 @@ type lossRun struct {
 	ledger *loss.Ledger
 	notes  notes
 
+	addr                string      // of waft, or what is in front of it
 	publishing, reading *faultProxy // the ways of publishers and readers
 
 	ctx        context.Context
@@ -119,15 +122,19 @@ type lossRun struct {
 	readers    map[string]*loss.Reader
 }
 
-// newLossRun starts a waft with a data directory, with a link to each server.
-func newLossRun(t *testing.T, seed uint64, servers ...*xmppServer) *lossRun {
-	r := &lossRun{t: t, data: filepath.Join(t.TempDir(), "data"), ledger: loss.NewLedger(), ctx: t.Context(), readers: map[string]*loss.Reader{}}
-	r.full = mountSmall(t, r.data)
+// newLossRun starts a waft with the data directory, with a link to each server. What is in front of it, if anything is, gives the address
+// that publishers and readers have.
+func newLossRun(t *testing.T, seed uint64, data string, inFront func(addr string) string, servers ...*xmppServer) *lossRun {
+	r := &lossRun{t: t, data: data, ledger: loss.NewLedger(), ctx: t.Context(), readers: map[string]*loss.Reader{}}
 	r.w = newWaft(t, lossBayeux, servers...)
 	r.w.configure(t, lossRules)
 	r.w.args = []string{"--data", r.data}
 	r.w.start(t)
 	addr := strings.TrimPrefix(r.w.url, "http://")
+	if inFront != nil {
+		addr = inFront(addr)
+	}
+	r.addr = addr
 	r.publishing, r.reading = startFaultProxy(t, addr, seed), startFaultProxy(t, addr, seed+1)
 	return r
 }
@@ -233,7 +240,7 @@ func (r *lossRun) finish() loss.Verdict {
 		end.n = i
 		k := end.next(channel)
 		r.ledger.Last(k)
-		if err := await("the end of "+channel, func() error { return end.post(http.DefaultClient, r.w.url, k) }); err != nil {
+		if err := await("the end of "+channel, func() error { return end.post(http.DefaultClient, "http://"+r.addr, k) }); err != nil {
 			r.t.Error(err)
 		}
 		r.ledger.Acknowledge(k)

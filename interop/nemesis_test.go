@@ -207,9 +207,6 @@ const smallDisk = "size=256m"
 
 // mountSmall makes the directory a file system of its own, in memory, if it may.
 func mountSmall(t *testing.T, dir string) bool {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	if err := syscall.Mount("waft-loss", dir, "tmpfs", 0, smallDisk); err != nil {
 		t.Logf("mounting: %v", err)
 		return false
