@@ -98,9 +98,10 @@ const (
   history = { size = 10000000 }
 
 [disk]
-min_free = 8000000
+` + lossMinFree + `
 retry = "200ms"
 `
+	lossMinFree = "min_free = 8000000"
 )
 
 // lossRun is a waft with its publishers and readers.

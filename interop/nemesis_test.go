@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +20,8 @@ type nemesis struct {
 	done []string // names
 	log  []string // when each began and ended, for who looks for what it did
 	took time.Duration
+
+	brief bool
 }
 
 // harms are what it does. Each mends what it did, and returns when waft is ready again.
@@ -30,17 +31,19 @@ func (n *nemesis) harms() []harm {
 		{"connections cut, swallowed or half-open", n.wound},
 		{"SIGSTOP for up to 3 s", n.pause},
 		{"disk full", n.fill},
-		{"kill -9 of Prosody", n.killServer},
 		{"XMPP link cut", func() { n.w.links[0].cut() }},
+		{"kill -9 of Prosody", n.killServer},
 		{"kill -9 while connections are cut", func() { n.wounded(n.kill) }},
 		{"kill -9 during the start", n.killTwice},
 		{"XMPP link away for up to 2 s", n.interrupt},
+		{"XMPP link silent for up to 2 s", n.hold},
 		{"stop and start", n.stop},
 		{"SIGSTOP for 5 s, longer than clients wait", func() { n.stopped(5 * time.Second) }},
 	}
-	if !n.full {
-		all = slices.DeleteFunc(all, func(h harm) bool { return h.name == "disk full" })
-		n.t.Log("the disk is never full: mounting a small one takes root")
+	for i, h := range all {
+		if h.name == "disk full" && !n.full {
+			all[i] = harm{"disk full, by a restart with a min_free that no disk has", n.refuse}
+		}
 	}
 	return all
 }
@@ -50,8 +53,11 @@ type harm struct {
 	do   func()
 }
 
-// briefHarms are how many of harms a run of a few seconds has.
-const briefHarms = 6
+// briefHarms are how many of harms a run of a few seconds has, each a part of its time.
+const (
+	briefHarms = 5
+	briefPart  = 3
+)
 
 func startNemesis(r *lossRun, random *rand.Rand) *nemesis {
 	n := &nemesis{lossRun: r, rand: random}
@@ -62,6 +68,7 @@ func startNemesis(r *lossRun, random *rand.Rand) *nemesis {
 // harm goes on for so long; at 0 it does the first of each kind once.
 func (n *nemesis) harm(d time.Duration) {
 	began := time.Now()
+	n.brief = d == 0
 	all := n.harms()
 	for i := 0; !n.t.Failed(); i++ {
 		var h harm
@@ -75,7 +82,7 @@ func (n *nemesis) harm(d time.Duration) {
 		default:
 			h = all[round]
 		}
-		n.sleep(200, 1000)
+		n.sleep(200, 1200)
 		from := time.Now()
 		h.do()
 		n.done = append(n.done, h.name)
@@ -98,9 +105,15 @@ func (n *nemesis) tally() string {
 	return strings.Join(parts, ", ")
 }
 
-// sleep is for so many milliseconds.
-func (n *nemesis) sleep(least, more int) {
-	time.Sleep(time.Duration(least+n.rand.IntN(more)) * time.Millisecond)
+// sleep is for so many milliseconds, and up to so many more.
+func (n *nemesis) sleep(least, more int) { time.Sleep(n.some(least, more)) }
+
+func (n *nemesis) some(least, more int) time.Duration {
+	d := time.Duration(least+n.rand.IntN(more)) * time.Millisecond
+	if n.brief {
+		d /= briefPart
+	}
+	return d
 }
 
 func (n *nemesis) kill() {
@@ -134,7 +147,7 @@ func (n *nemesis) wounded(meanwhile func()) {
 	n.reading.wound.Store(false)
 }
 
-func (n *nemesis) pause() { n.stopped(time.Duration(200+n.rand.IntN(2800)) * time.Millisecond) }
+func (n *nemesis) pause() { n.stopped(n.some(200, 2800)) }
 
 func (n *nemesis) stopped(d time.Duration) {
 	n.signal(syscall.SIGSTOP)
@@ -161,6 +174,20 @@ func (n *nemesis) fill() {
 	}
 }
 
+// refuse is fill where no small disk can be mounted.
+func (n *nemesis) refuse() {
+	n.w.proc.stop()
+	n.w.reconfigure(n.t, lossMinFree, lossMinFree+"000000000")
+	n.w.run(n.t)
+	if err := await("waft, which has no room", func() error { return n.w.alive(get(n.w.admin + "/healthz")) }); err != nil {
+		n.t.Error(err)
+	}
+	n.sleep(300, 1500)
+	n.w.proc.stop()
+	n.w.reconfigure(n.t, lossMinFree+"000000000", lossMinFree)
+	n.w.start(n.t)
+}
+
 func (n *nemesis) killServer() {
 	s := n.w.links[0].xmppServer
 	s.proc.kill()
@@ -175,6 +202,14 @@ func (n *nemesis) interrupt() {
 	n.w.links[0].interrupt()
 	n.sleep(500, 1500)
 	n.w.links[0].resume()
+	n.linkUp()
+}
+
+// hold keeps back what waft sends, and breaks nothing.
+func (n *nemesis) hold() {
+	_, release := n.w.links[0].hold(func([]byte) bool { return true })
+	n.sleep(500, 1500)
+	release()
 	n.linkUp()
 }
 

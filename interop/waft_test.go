@@ -161,6 +161,21 @@ func (w *waft) configure(t *testing.T, lines string) {
 	}
 }
 
+// reconfigure changes a line of the configuration, for the next start.
+func (w *waft) reconfigure(t *testing.T, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(w.config)
+	if err == nil && !strings.Contains(string(text), from) {
+		err = fmt.Errorf("%s has no %q", w.config, from)
+	}
+	if err == nil {
+		err = os.WriteFile(w.config, []byte(strings.Replace(string(text), from, to, 1)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // start runs waft with its configuration, for the first time or again, and waits until it is ready.
 func (w *waft) start(t *testing.T) {
 	t.Helper()
