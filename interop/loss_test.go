@@ -30,7 +30,7 @@ var (
 )
 
 // While waft is killed, stopped, paused and without room on its disk, its connections are cut or go silent, and Prosody dies, publishers over
-// REST, Bayeux and XMPP count, and readers on every protocol resume where they were. No acknowledged message is lost, none changes places, and what
+// REST, plain WebSockets, Bayeux and XMPP count, and readers on every protocol resume where they were. No acknowledged message is lost, none changes places, and what
 // comes twice is what docs/guarantees.md says may, with the same id. `make loss` does it for ten minutes.
 func TestLoss(t *testing.T) {
 	need(t, prosodyPeer)
@@ -50,8 +50,8 @@ func TestLoss(t *testing.T) {
 	r := newLossRun(t, seed, dir, nil, s)
 	r.full = full
 	r.start(
-		slices.Concat(httpPublishers, bayeuxPublishers, xmppPublishers(s)),
-		slices.Concat(httpLossReaders, bayeuxLossReaders, xmppLossReaders(s)),
+		slices.Concat(httpPublishers, webSocketPublishers, bayeuxPublishers, xmppPublishers(s)),
+		slices.Concat(httpLossReaders, webSocketLossReaders, bayeuxLossReaders, xmppLossReaders(s)),
 	)
 	n := startNemesis(r, rand.New(rand.NewPCG(seed, 2)))
 	n.harm(*lossTime)
@@ -89,6 +89,10 @@ const (
 
   [realm.events]
   keep_alive = "1s"
+
+  [realm.websocket]
+  keep_alive = "1s"
+  pong_wait = "500ms"
 `
 	lossRules = `
   [[realm.rule]]
