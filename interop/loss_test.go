@@ -168,7 +168,7 @@ type lossReading struct {
 	client   *http.Client
 	began    func()     // what is published from now on will come
 	kept     *rawClient // of Bayeux: the session
-	tries    int        // with its connect
+	tries    int        // with its connect; of XMPP: queries
 }
 
 // start has all readers begin, and then the publishers.
@@ -191,16 +191,17 @@ func (r *lossRun) start(publishers []lossPublisher, readers []lossReader) {
 		r.readers[kind.name] = reading.Reader
 		r.running.Go(func() { reading.run(kind) })
 	}
-	awaitAll(r.t, "readers", &begun)
+	if err := awaitAll("readers", &begun); err != nil {
+		r.t.Fatal(err)
+	}
 	for _, p := range publishers {
 		r.ledger.Publisher(p.name, p.protocol)
 		r.publishers.Go(func() { p.publish(&lossSource{lossRun: r, name: p.name}) })
 	}
 }
 
-// awaitAll waits for a group, for as long as any step may take.
-func awaitAll(t *testing.T, what string, group *sync.WaitGroup) {
-	t.Helper()
+// awaitAll waits for a group, for longer than a publisher tries to get an answer.
+func awaitAll(what string, group *sync.WaitGroup) error {
 	all := make(chan struct{})
 	go func() {
 		group.Wait()
@@ -208,8 +209,9 @@ func awaitAll(t *testing.T, what string, group *sync.WaitGroup) {
 	}()
 	select {
 	case <-all:
-	case <-time.After(patience):
-		t.Fatalf("not all %s are ready", what)
+		return nil
+	case <-time.After(2 * patience):
+		return fmt.Errorf("waiting for all %s: not after %v", what, 2*patience)
 	}
 }
 
@@ -238,7 +240,9 @@ func (l *lossReading) took(channel, identity string, text []byte) {
 // finish ends the publishers, has every channel end with a message that everybody waits for, and judges.
 func (r *lossRun) finish() loss.Verdict {
 	r.over.Store(true)
-	awaitAll(r.t, "publishers", &r.publishers)
+	if err := awaitAll("publishers", &r.publishers); err != nil {
+		r.t.Error(err)
+	}
 	end := &lossSource{lossRun: r, name: "end"}
 	r.ledger.Publisher("end", "REST")
 	for i, channel := range lossChannels {
@@ -276,8 +280,7 @@ type notes struct {
 
 func (n *notes) add(who string, err error) {
 	text := err.Error()
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		text = op.Op + ": " + op.Err.Error() // without ports
 	}
 	n.mu.Lock()

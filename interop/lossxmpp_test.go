@@ -5,6 +5,7 @@ package interop
 import (
 	"context"
 	"encoding/xml"
+	"strconv"
 	"time"
 
 	"waft/interop/loss"
@@ -105,8 +106,10 @@ func (l *lossReading) readArchive(u *rawUser, s *xmppServer, channel string) err
 	if at := l.place[channel]; at != "" {
 		after = "<after>" + at + "</after>"
 	}
+	l.tries++
+	query := strconv.Itoa(l.tries)
 	u.conn.SetDeadline(time.Now().Add(clientPatience))
-	err := u.send(`<iq type='set' to='` + s.service() + `' id='archive'><query xmlns='urn:xmpp:mam:2' node='` + channel +
+	err := u.send(`<iq type='set' to='` + s.service() + `' id='` + query + `'><query xmlns='urn:xmpp:mam:2' queryid='` + query + `' node='` + channel +
 		`'><set xmlns='http://jabber.org/protocol/rsm'><max>200</max>` + after + `</set></query></iq>`)
 	if err != nil {
 		return err
@@ -118,16 +121,20 @@ func (l *lossReading) readArchive(u *rawUser, s *xmppServer, channel string) err
 		if err != nil {
 			return err
 		}
-		if text, ok := in.take(token); ok {
+		if text, ok := in.take(token); ok && last != "" {
 			l.took(in.node, in.id, []byte(text))
+			l.place[channel] = last // it has come, whatever becomes of the rest of the page
 		}
 		switch e := token.(type) {
 		case xml.StartElement:
 			switch e.Name.Local {
-			case "result": // what has come has come, whatever becomes of the rest of the page
-				last = attr(e, "id")
+			case "result":
+				// A server hands what comes too late for one client of a user to the next.
+				if last = ""; attr(e, "queryid") == query {
+					last = attr(e, "id")
+				}
 			case "iq":
-				answered = attr(e, "id") == "archive"
+				answered = attr(e, "id") == query
 			case "item-not-found":
 				l.Told("the archive of " + channel + " does not have " + after)
 				reason = e.Name.Local
@@ -136,8 +143,6 @@ func (l *lossReading) readArchive(u *rawUser, s *xmppServer, channel string) err
 			}
 		case xml.EndElement:
 			switch {
-			case e.Name.Local == "message" && last != "":
-				l.place[channel] = last
 			case e.Name.Local != "iq" || !answered:
 			case reason != "":
 				return errRefused
