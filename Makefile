@@ -164,13 +164,14 @@ soak: ## waves of 2,000 clients over every transport, under three minutes
 	$(say) 'soak: waves of 2,000 clients'
 	@go test -tags interop -count=1 -timeout 10m -run '^TestSoak$$' -v ./interop/ -soak=2m15s -soak-clients=2000
 
-# How long `make loss` does harm.
+# How long `make loss` does harm, and the file for its verdict, if there is to be one.
 TIME ?= 10m
+JSON ?=
 
 .PHONY: loss
-loss: ## waft is killed, paused, cut off and filled up for TIME (10m), and loses nothing; as root also with a full disk
+loss: ## waft is killed, paused, cut off and filled up for TIME (10m), and loses nothing; needs Prosody
 	$(say) 'loss: $(TIME)'
-	@go test -tags interop -count=1 -timeout 24h -run '^TestLoss$$' -v ./interop/ -loss=$(TIME)
+	@go test -tags interop -count=1 -timeout 0 -run '^TestLoss$$' -v ./interop/ -loss=$(TIME) $(if $(JSON),-loss-json=$(abspath $(JSON)))
 
 .PHONY: interop
 interop: ## the built binary against other people's software; needs peers

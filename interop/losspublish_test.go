@@ -42,11 +42,13 @@ func (s *lossSource) next(channel string) loss.Key {
 	return k
 }
 
-// each calls publish for one message after the other, until the run is over.
+// each calls publish for one message after the other, until the run is over: in a long one more slowly, so that all of it has room on
+// the small disk.
 func (s *lossSource) each(publish func(channel string)) {
+	pace := max(1, lossTime.Minutes()/10)
 	for i := 0; !s.over.Load(); i++ {
 		publish(lossChannels[i%len(lossChannels)])
-		time.Sleep(time.Duration(2+rand.IntN(16)) * time.Millisecond)
+		time.Sleep(time.Duration(pace * float64(2+rand.IntN(16)) * float64(time.Millisecond)))
 	}
 }
 
