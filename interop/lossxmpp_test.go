@@ -15,7 +15,8 @@ import (
 // it; what the server had not answered for comes again on the next link.
 func xmppLossReaders(s *xmppServer) []lossReader {
 	return []lossReader{
-		{name: "XMPP archive", follow: func(ctx context.Context, l *lossReading) error { return l.readArchives(ctx, s) }},
+		{name: "XMPP archive", follow: func(ctx context.Context, l *lossReading) error { return l.readKept(ctx, s, l.readArchive) }},
+		{name: "XMPP items", follow: func(ctx context.Context, l *lossReading) error { return l.readKept(ctx, s, l.readItems) }},
 		{name: xmppEvents, terms: loss.Terms{Again: true, MayMiss: true}, follow: func(ctx context.Context, l *lossReading) error { return l.listen(ctx, s) }},
 	}
 }
@@ -80,8 +81,8 @@ func (l *lossReading) listen(ctx context.Context, s *xmppServer) error {
 	return nil
 }
 
-// readArchives walks through the archives, and goes on where it was: mallory has the right to.
-func (l *lossReading) readArchives(ctx context.Context, s *xmppServer) error {
+// readKept reads page after page of all channels, and goes on where it was.
+func (l *lossReading) readKept(ctx context.Context, s *xmppServer, page func(u *rawUser, s *xmppServer, channel, query, rest string) error) error {
 	u, err := s.login("mallory")
 	if err != nil {
 		return err
@@ -90,7 +91,14 @@ func (l *lossReading) readArchives(ctx context.Context, s *xmppServer) error {
 	defer context.AfterFunc(ctx, func() { u.conn.Close() })()
 	for l.ctx.Err() == nil && !l.Ended() {
 		for _, channel := range l.channels {
-			if err := l.readArchive(u, s, channel); err != nil {
+			after := ""
+			if at := l.place[channel]; at != "" {
+				after = "<after>" + at + "</after>"
+			}
+			l.tries++
+			u.conn.SetDeadline(time.Now().Add(clientPatience))
+			err := page(u, s, channel, strconv.Itoa(l.tries), "<set xmlns='http://jabber.org/protocol/rsm'><max>200</max>"+after+"</set>")
+			if err != nil {
 				return err
 			}
 		}
@@ -101,16 +109,9 @@ func (l *lossReading) readArchives(ctx context.Context, s *xmppServer) error {
 }
 
 // readArchive reads one page behind the place. (XEP-0313, XEP-0059)
-func (l *lossReading) readArchive(u *rawUser, s *xmppServer, channel string) error {
-	after := ""
-	if at := l.place[channel]; at != "" {
-		after = "<after>" + at + "</after>"
-	}
-	l.tries++
-	query := strconv.Itoa(l.tries)
-	u.conn.SetDeadline(time.Now().Add(clientPatience))
-	err := u.send(`<iq type='set' to='` + s.service() + `' id='` + query + `'><query xmlns='urn:xmpp:mam:2' queryid='` + query + `' node='` + channel +
-		`'><set xmlns='http://jabber.org/protocol/rsm'><max>200</max>` + after + `</set></query></iq>`)
+func (l *lossReading) readArchive(u *rawUser, s *xmppServer, channel, query, rest string) error {
+	err := u.send(`<iq type='set' to='` + s.service() + `' id='` + query + `'><query xmlns='urn:xmpp:mam:2' queryid='` + query +
+		`' node='` + channel + `'>` + rest + `</query></iq>`)
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (l *lossReading) readArchive(u *rawUser, s *xmppServer, channel string) err
 			case "iq":
 				answered = attr(e, "id") == query
 			case "item-not-found":
-				l.Told("the archive of " + channel + " does not have " + after)
+				l.Told("the archive of " + channel + " does not have " + l.place[channel])
 				reason = e.Name.Local
 			case "error":
 				reason = e.Name.Local
@@ -147,6 +148,52 @@ func (l *lossReading) readArchive(u *rawUser, s *xmppServer, channel string) err
 			case reason != "":
 				return errRefused
 			default:
+				return nil
+			}
+		}
+	}
+}
+
+// readItems reads one page behind the place. (XEP-0060 §6.5.4, XEP-0059)
+func (l *lossReading) readItems(u *rawUser, s *xmppServer, channel, query, rest string) error {
+	err := u.send(`<iq type='get' to='` + s.service() + `' id='` + query + `'><pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='` +
+		channel + `'/>` + rest + `</pubsub></iq>`)
+	if err != nil {
+		return err
+	}
+	for iq := (xml.StartElement{}); attr(iq, "id") != query; {
+		if iq, err = u.next("iq"); err != nil {
+			return err
+		}
+		if attr(iq, "id") == query && attr(iq, "type") != "result" {
+			return errRefused
+		}
+	}
+	var in itemTokens
+	var page []func()
+	inLast := false
+	for {
+		token, err := u.in.RawToken()
+		if err != nil {
+			return err
+		}
+		if text, ok := in.take(token); ok {
+			id := in.id
+			page = append(page, func() { l.took(channel, id, []byte(text)) })
+		}
+		switch e := token.(type) {
+		case xml.StartElement:
+			inLast = e.Name.Local == "last"
+		case xml.CharData:
+			if inLast {
+				last := string(e)
+				page = append(page, func() { l.place[channel] = last })
+			}
+		case xml.EndElement:
+			if inLast = false; e.Name.Local == "iq" { // the whole page has come
+				for _, do := range page {
+					do()
+				}
 				return nil
 			}
 		}
