@@ -17,11 +17,11 @@ import (
 type nemesis struct {
 	*lossRun
 	rand *rand.Rand
-	done []string // names
-	log  []string // when each began and ended, for who looks for what it did
-	took time.Duration
 
-	brief bool
+	brief bool          // a run of a few seconds
+	done  []string      // names
+	log   []string      // when each began and ended, for who looks for what it did
+	took  time.Duration // all of it
 }
 
 // harms are what it does. Each mends what it did, and returns when waft is ready again.
@@ -65,29 +65,27 @@ func startNemesis(r *lossRun, random *rand.Rand) *nemesis {
 	return n
 }
 
-// harm goes on for so long; at 0 it does the first of each kind once.
+// harm goes on for so long; at 0 it does a little of the first few.
 func (n *nemesis) harm(d time.Duration) {
 	began := time.Now()
 	n.brief = d == 0
+	enough := func(int) bool { return time.Since(began) >= d }
+	if n.brief {
+		enough = func(done int) bool { return done == briefHarms }
+	}
 	all := n.harms()
-	for i := 0; !n.t.Failed(); i++ {
-		var h harm
-		switch round := i % len(all); {
-		case d == 0 && i == briefHarms, d > 0 && time.Since(began) >= d:
-			n.took = time.Since(began)
-			return
-		case d > 0 && round == 0:
+	for i := 0; !enough(i) && !n.t.Failed(); i++ {
+		if !n.brief && i%len(all) == 0 {
 			n.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-			fallthrough
-		default:
-			h = all[round]
 		}
+		h := all[i%len(all)]
 		n.sleep(200, 1200)
 		from := time.Now()
 		h.do()
 		n.done = append(n.done, h.name)
 		n.log = append(n.log, fmt.Sprintf("%s to %s %s", from.Format("15:04:05.000"), time.Now().Format("15:04:05.000"), h.name))
 	}
+	n.took = time.Since(began)
 }
 
 // tally counts what was done.
