@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -278,11 +279,15 @@ type notes struct {
 	count map[string]int
 }
 
+// ownNames are of one client or one place, and keep what is the same from being counted together.
+var ownNames = regexp.MustCompile(`[A-Z0-9]{32}|https?://[^"]*`)
+
 func (n *notes) add(who string, err error) {
 	text := err.Error()
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		text = op.Op + ": " + op.Err.Error() // without ports
 	}
+	text = ownNames.ReplaceAllString(text, "…")
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.count == nil {

@@ -21,10 +21,10 @@ import (
 
 // waft is the program under test, running with a configuration file.
 type waft struct {
-	url    string // of the public listener
-	admin  string // of the admin listener
-	config string // file
-	args   []string
+	url    string   // of the public listener
+	admin  string   // of the admin listener
+	config string   // file
+	args   []string // of serve, beside the file
 	links  []*link
 	proc   *process
 }
