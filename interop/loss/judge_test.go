@@ -171,6 +171,19 @@ func TestJudge_counts_repeats_and_allows_one_for_each_break(t *testing.T) {
 	})
 }
 
+func TestJudge_allows_nothing_for_a_break_before_the_message_was_sent(t *testing.T) {
+	l := loss.NewLedger()
+	r := l.Reader("reader", "test", loss.Terms{Again: true}, channel)
+	r.Break()
+	k := loss.Key{Channel: channel, Publisher: "p", N: 1}
+	l.Send(k)
+	r.Take(k, "")
+	r.Take(k, "")
+	if row := l.Judge().Readers[0]; row.Excess != 1 {
+		t.Errorf("%+v", row)
+	}
+}
+
 func TestJudge_never_allows_a_repeat_with_another_identity(t *testing.T) {
 	r := drawn(t)
 	reader := r.Reader("reader", "test", loss.Terms{Again: true}, channel)
@@ -229,6 +242,23 @@ func TestJudge_finds_an_order_that_everybody_has_and_that_cannot_be(t *testing.T
 		if row.Reordered != 1 {
 			t.Errorf("%+v", row)
 		}
+	}
+}
+
+func TestJudge_finds_two_orders_beside_a_reader_that_has_nothing(t *testing.T) {
+	l := loss.NewLedger()
+	a, b := loss.Key{Channel: channel, Publisher: "p", N: 1}, loss.Key{Channel: channel, Publisher: "q", N: 1}
+	l.Send(a)
+	l.Send(b) // at the same time
+	l.Reader("nothing", "test", loss.Terms{MayMiss: true}, channel)
+	for _, order := range [][]loss.Key{{a, b}, {b, a}} {
+		r := l.Reader("reader", "test", loss.Terms{}, channel)
+		for _, k := range order {
+			r.Take(k, "")
+		}
+	}
+	if row := l.Judge().Readers[2]; row.Reordered != 1 {
+		t.Errorf("%+v", row)
 	}
 }
 
