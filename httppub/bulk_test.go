@@ -8,15 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"waft/broker"
 )
@@ -188,205 +184,167 @@ func TestBulk_does_not_wait_long_for_its_rate(t *testing.T) {
 	})
 }
 
-// stream is a bulk load over a real connection.
-type stream struct {
-	conn net.Conn
-	in   *bufio.Reader
-}
-
-func (d *door) serve(t *testing.T) *httptest.Server {
-	s := httptest.NewServer(d)
-	t.Cleanup(s.Close)
-	return s
-}
-
-func openStream(t *testing.T, s *httptest.Server) *stream {
-	t.Helper()
-	c, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n", publishPath, goodToken)
-	return &stream{conn: c, in: bufio.NewReader(c)}
-}
-
-func (s *stream) send(text string) { fmt.Fprintf(s.conn, "%x\r\n%s\r\n", len(text), text) }
-
-// answer reads the answer, whose body goes on.
-func (s *stream) answer(t *testing.T) *bufio.Reader {
-	t.Helper()
-	r, err := http.ReadResponse(s.in, nil)
-	if err != nil || r.StatusCode != 200 {
-		t.Fatal(err, r)
-	}
-	t.Cleanup(func() { _ = r.Body.Close() })
-	return bufio.NewReader(r.Body)
-}
-
-func readLine(t *testing.T, r *bufio.Reader) string {
-	t.Helper()
-	line, err := r.ReadString('\n')
-	if err != nil {
-		t.Fatalf("after %q: %v", line, err)
-	}
-	return line
-}
-
 func TestBulk_answers_while_the_request_goes_on(t *testing.T) {
-	d := openDoor(t, Options{}, broker.Options{})
-	s := openStream(t, d.serve(t))
-	s.send(`{"channel":"a","fpp":1}` + "\n" + `{"channel":"a",`)
-	answers := s.answer(t)
-	for n := 1; n <= 5; n++ {
-		var got struct{ Line int }
-		if line := readLine(t, answers); json.Unmarshal([]byte(line), &got) != nil || got.Line != n {
-			t.Fatalf("%d: %s", n, line)
+	ordered(t, IntakeOptions{}, func(t *testing.T, d *door) {
+		s := openStream(t, d.serve(t))
+		s.send(`{"channel":"a","fpp":1}` + "\n" + `{"channel":"a",`)
+		answers := s.answer(t)
+		for n := 1; n <= 5; n++ {
+			var got struct{ Line int }
+			if line := readLine(t, answers); json.Unmarshal([]byte(line), &got) != nil || got.Line != n {
+				t.Fatalf("%d: %s", n, line)
+			}
+			s.send(`"fpp":1}` + "\n" + `{"channel":"a",`)
 		}
-		s.send(`"fpp":1}` + "\n" + `{"channel":"a",`)
-	}
-	_ = s.conn.Close() // in the middle of a line
-	waitFor(t, func() bool { return d.intake.Stats().StreamsNow == 0 })
-	if s := d.intake.Stats(); s.Lines != 6 || s.CutStreams != 1 {
-		t.Errorf("%+v", s)
-	}
+		readLine(t, answers)
+		_ = s.conn.Close() // in the middle of a line
+		synctest.Wait()
+		if s := d.intake.Stats(); s.Lines != 6 || s.CutStreams != 1 || s.StreamsNow != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
 }
 
 func TestBulk_over_HTTP2(t *testing.T) {
-	d := openDoor(t, Options{LineTimeout: 300 * time.Millisecond}, broker.Options{})
-	s := httptest.NewUnstartedServer(d)
-	s.EnableHTTP2 = true
-	s.StartTLS()
-	defer s.Close()
-	body, in := io.Pipe()
-	defer in.Close()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+publishPath, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+goodToken)
-	r.Header.Set("Content-Type", "application/x-ndjson")
-	go func() { _, _ = io.WriteString(in, `{"channel":"a","fpp":1}`+"\n") }()
-	response, err := s.Client().Do(r)
-	if err != nil || response.ProtoMajor != 2 {
-		t.Fatal(err, response)
-	}
-	defer response.Body.Close()
-	answers := bufio.NewReader(response.Body)
-	first := readLine(t, answers)
-	if _, err := io.WriteString(in, `{"channel":"a","fpp":2}`+"\n"); err != nil {
-		t.Fatal(err)
-	}
-	expectLines(t, []string{first, readLine(t, answers), readLine(t, answers)}, `{"line":1,"id"`, `{"line":2,"id"`,
-		`{"done":false,"lines":2,"published":2,"duplicates":0,"held":0,"refused":0,"code":"timeout"`) // nothing more comes
-}
-
-// waitFor waits until something that another goroutine brings about is so.
-func waitFor(t *testing.T, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it never came about")
+	synctest.Test(t, func(t *testing.T) {
+		const within = 300 * time.Millisecond
+		d := openDoor(t, Options{LineTimeout: within}, broker.Options{})
+		transport := &http.Transport{DialContext: d.serve(t).dial, Protocols: &http.Protocols{}}
+		transport.Protocols.SetUnencryptedHTTP2(true)
+		t.Cleanup(transport.CloseIdleConnections)
+		body, in := io.Pipe()
+		defer in.Close()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://x"+publishPath, body)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		r.Header.Set("Authorization", "Bearer "+goodToken)
+		r.Header.Set("Content-Type", "application/x-ndjson")
+		go func() { _, _ = io.WriteString(in, `{"channel":"a","fpp":1}`+"\n") }()
+		response, err := transport.RoundTrip(r)
+		if err != nil || response.ProtoMajor != 2 {
+			t.Fatal(err, response)
+		}
+		defer response.Body.Close()
+		answers := bufio.NewReader(response.Body)
+		first := readLine(t, answers)
+		time.Sleep(within - 1)
+		if _, err := io.WriteString(in, `{"channel":"a","fpp":2}`+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		expectLines(t, []string{first, readLine(t, answers), readLine(t, answers)}, `{"line":1,"id"`, `{"line":2,"id"`,
+			`{"done":false,"lines":2,"published":2,"duplicates":0,"held":0,"refused":0,"code":"timeout"`) // nothing more comes
+	})
 }
 
+// The time of each begins behind the one before it.
 func TestBulk_a_line_has_its_time(t *testing.T) {
-	d := openDoor(t, Options{LineTimeout: 50 * time.Millisecond}, broker.Options{})
-	s := openStream(t, d.serve(t))
-	s.send(`{"channel":"a","fpp":1}` + "\n" + `{"channel":"a",`)
-	answers := s.answer(t)
-	expectLines(t, []string{readLine(t, answers), readLine(t, answers)}, `{"line":1,"id"`,
-		`{"done":false,"lines":1,"published":1,"duplicates":0,"held":0,"refused":0,"code":"timeout","message":"the next line took too long to arrive"}`)
+	synctest.Test(t, func(t *testing.T) {
+		const within = 10 * time.Second
+		d := openDoor(t, Options{LineTimeout: within}, broker.Options{})
+		s := openStream(t, d.serve(t))
+		s.send(`{"channel":"a","fpp":1}` + "\n" + `{"channel":"a",`)
+		answers := s.answer(t)
+		expectLines(t, []string{readLine(t, answers)}, `{"line":1,"id"`)
+		time.Sleep(within - 1)
+		s.send(`"fpp":2}` + "\n" + `{"channel":"a",`)
+		expectLines(t, []string{readLine(t, answers)}, `{"line":2,"id"`)
+		began := time.Now()
+		expectLines(t, []string{readLine(t, answers)},
+			`{"done":false,"lines":2,"published":2,"duplicates":0,"held":0,"refused":0,"code":"timeout","message":"the next line took too long to arrive"}`)
+		if took := time.Since(began); took != within {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 func TestBulk_ends_when_the_server_stops(t *testing.T) {
-	d := openDoor(t, Options{}, broker.Options{})
-	s := openStream(t, d.serve(t))
-	s.send(`{"channel":"a","fpp":1}` + "\n")
-	answers := s.answer(t)
-	expectLines(t, []string{readLine(t, answers)}, `{"line":1,"id"`)
-	if err := d.intake.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	expectLines(t, []string{readLine(t, answers)}, `{"done":false,"lines":1,"published":1,"duplicates":0,"held":0,"refused":0,"code":"unavailable","message":"the server is shutting down; send the rest again"}`)
+	ordered(t, IntakeOptions{}, func(t *testing.T, d *door) {
+		s := openStream(t, d.serve(t))
+		s.send(`{"channel":"a","fpp":1}` + "\n")
+		answers := s.answer(t)
+		expectLines(t, []string{readLine(t, answers)}, `{"line":1,"id"`)
+		if err := d.intake.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		expectLines(t, []string{readLine(t, answers)}, `{"done":false,"lines":1,"published":1,"duplicates":0,"held":0,"refused":0,"code":"unavailable","message":"the server is shutting down; send the rest again"}`)
+	})
 }
 
 func TestBulk_of_so_many_at_a_time(t *testing.T) {
-	d := openDoorWith(t, Options{}, broker.Options{}, IntakeOptions{MaxStreams: 1})
-	server := d.serve(t)
-	s := openStream(t, server)
-	s.send(`{"channel":"a","fpp":1}` + "\n")
-	answers := s.answer(t)
-	readLine(t, answers)
-	w := d.post(publishPath, "", isBulk)
-	expectAnswer(t, w, 429, "the server holds 1 bulk loads, which is the most it may hold; try again later")
-	if w.Header().Get("Retry-After") == "" {
-		t.Error("without Retry-After")
-	}
-	fmt.Fprint(s.conn, "0\r\n\r\n")
-	expectLines(t, []string{readLine(t, answers)}, `{"done":true,"lines":1,`)
-	waitFor(t, func() bool { return d.intake.Stats().StreamsNow == 0 })
-	expectLines(t, d.load(t, ""), `{"done":true,"lines":0,`)
+	ordered(t, IntakeOptions{MaxStreams: 1}, func(t *testing.T, d *door) {
+		s := openStream(t, d.serve(t))
+		s.send(`{"channel":"a","fpp":1}` + "\n")
+		answers := s.answer(t)
+		readLine(t, answers)
+		w := d.post(publishPath, "", isBulk)
+		expectAnswer(t, w, 429, "the server holds 1 bulk loads, which is the most it may hold; try again later")
+		if w.Header().Get("Retry-After") == "" {
+			t.Error("without Retry-After")
+		}
+		s.end()
+		expectLines(t, []string{readLine(t, answers)}, `{"done":true,"lines":1,`)
+		synctest.Wait()
+		expectLines(t, d.load(t, ""), `{"done":true,"lines":0,`)
+	})
 }
 
 // The connection goes on after a bulk load: neither its deadlines nor anything of its body are left.
 func TestBulk_leaves_its_connection_as_it_was(t *testing.T) {
-	d := openDoor(t, Options{LineTimeout: 100 * time.Millisecond}, broker.Options{})
-	s := openStream(t, d.serve(t))
-	s.send(`{"channel":"a","fpp":1}` + "\n")
-	fmt.Fprint(s.conn, "0\r\n\r\n")
-	answers := s.answer(t)
-	if got, err := io.ReadAll(answers); err != nil || bytes.Count(got, []byte("\n")) != 2 {
-		t.Fatalf("%q, %v", got, err)
-	}
-	time.Sleep(150 * time.Millisecond) // beyond the deadlines
-	body := messages(1, "a")
-	fmt.Fprintf(s.conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", publishPath, goodToken, len(body), body)
-	if got := readLine(t, s.answer(t)); got != "Published\n" {
-		t.Error(got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := openDoor(t, Options{LineTimeout: 10 * time.Second}, broker.Options{})
+		s := openStream(t, d.serve(t))
+		s.send(`{"channel":"a","fpp":1}` + "\n")
+		s.end()
+		if got, err := io.ReadAll(s.answer(t)); err != nil || bytes.Count(got, []byte("\n")) != 2 {
+			t.Fatalf("%q, %v", got, err)
+		}
+		time.Sleep(15 * time.Second) // beyond the deadlines
+		body := messages(1, "a")
+		s.out <- fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", publishPath, goodToken, len(body), body)
+		if got := readLine(t, s.answer(t)); got != "Published\n" {
+			t.Error(got)
+		}
+	})
 }
 
 // slow is an engine that takes its time.
 type slow struct{ broker.Engine }
 
 func (e slow) Publish(ctx context.Context, a broker.Append) (broker.Receipt, error) {
-	time.Sleep(2 * time.Millisecond)
+	time.Sleep(time.Second)
 	return e.Engine.Publish(ctx, a)
 }
 
 // The time to take an answer begins when there is one.
 func TestBulk_has_time_for_a_slow_engine(t *testing.T) {
-	d := openDoor(t, Options{LineTimeout: 200 * time.Millisecond}, broker.Options{Engine: slow{broker.NewMemoryEngine(broker.MemoryOptions{})}})
-	s := openStream(t, d.serve(t))
-	s.send(strings.Repeat(`{"channel":"a","fpp":1}`+"\n", 400))
-	fmt.Fprint(s.conn, "0\r\n\r\n")
-	got, err := io.ReadAll(s.answer(t))
-	if lines := bytes.Count(got, []byte("\n")); err != nil || lines != 401 || !bytes.Contains(got, []byte(`{"done":true,"lines":400,`)) {
-		t.Errorf("%d lines, %v", lines, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := openDoor(t, Options{LineTimeout: 10 * time.Second}, broker.Options{Engine: slow{broker.NewMemoryEngine(broker.MemoryOptions{})}})
+		s := openStream(t, d.serve(t))
+		s.send(strings.Repeat(`{"channel":"a","fpp":1}`+"\n", 400))
+		s.end()
+		got, err := io.ReadAll(s.answer(t))
+		if lines := bytes.Count(got, []byte("\n")); err != nil || lines != 401 || !bytes.Contains(got, []byte(`{"done":true,"lines":400,`)) {
+			t.Errorf("%d lines, %v", lines, err)
+		}
+	})
 }
 
 // Who does not read what is answered is read no further, and in the end is let go of: memory stays what it is.
 func TestBulk_whose_answers_are_not_read_is_not_read(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	t.Run("deaf", func(t *testing.T) {
-		d := openDoor(t, Options{LineTimeout: 100 * time.Millisecond}, broker.Options{})
+	synctest.Test(t, func(t *testing.T) {
+		const within = 10 * time.Second
+		d := openDoor(t, Options{LineTimeout: within}, broker.Options{})
 		d.reader.Close(nil)
 		s := openStream(t, d.serve(t))
-		_ = s.conn.SetWriteDeadline(time.Now().Add(20 * time.Second))
-		chunk := strings.Repeat(`{"channel":"a","fpp":1}`+"\n", 1000)
-		sent := 0
-		for ; sent < 10_000; sent++ { // far more than all buffers on the way
-			if _, err := fmt.Fprintf(s.conn, "%x\r\n%s\r\n", len(chunk), chunk); err != nil {
-				break
-			}
+		began, most := time.Now(), 10_000
+		for range most { // far more than all buffers on the way
+			s.send(`{"channel":"a","fpp":1}` + "\n")
 		}
-		if sent == 10_000 {
-			t.Error("all was taken")
+		synctest.Wait()
+		if s := d.intake.Stats(); s.StreamsNow != 0 || s.Lines == 0 || s.Lines >= uint64(most/10) || time.Since(began) != within {
+			t.Errorf("let go of after %v: %+v", time.Since(began), s)
 		}
-		waitFor(t, func() bool { return d.intake.Stats().StreamsNow == 0 })
 	})
 }
 
