@@ -302,7 +302,7 @@ func TestAuth_bad_tokens_of_an_address_are_refused_unread_in_requests_and_frames
 
 func TestAuth_that_is_bad_or_late_ends_the_connection(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, Options{Authenticator: keyring{"alice": time.Hour, "old": -1}, AuthTimeout: 1500 * time.Millisecond}, broker.Options{Authorizer: insiders})
+	s := newServer(t, Options{Authenticator: keyring{"alice": time.Hour, "old": -1}, AuthTimeout: 3 * time.Second}, broker.Options{Authorizer: insiders})
 	busy := s.connect("") // which is not late: it does what nobody needs a credential for
 	busy.subscribe("/a")
 	known := s.connect("", "Authorization: Bearer alice")
@@ -325,7 +325,7 @@ func TestAuth_that_is_bad_or_late_ends_the_connection(t *testing.T) {
 
 func TestSocket_ends_with_its_credential_unless_that_is_renewed(t *testing.T) {
 	t.Parallel()
-	keys := keyring{"alice": 1500 * time.Millisecond, "alice/2": time.Hour}
+	keys := keyring{"alice": 3 * time.Second, "alice/2": time.Hour}
 	s := newServer(t, Options{Authenticator: keys}, broker.Options{Authorizer: insiders})
 	c := s.connect("access_token=alice")
 	renewed := s.connect("", "Authorization: Bearer alice")
