@@ -12,7 +12,7 @@ import (
 
 const impatient = `
 [http]
-body_timeout = "200ms"
+body_timeout = "1s"
 [[realm]]
 id = "default"
 [[realm.key]]
@@ -48,22 +48,22 @@ func answerOf(t *testing.T, from *bufio.Reader) (status int, body string) {
 // Whoever stops in the middle of a body is told so, and let go of; nothing of it is published.
 func TestPublish_slow_and_half_bodies(t *testing.T) {
 	r := serve(t, nil, "--config", writeConfig(t, impatient))
-	for _, c := range []struct{ name, fields, body string }{
-		{"with a length", "Content-Length: 1000", `{"items":[{"json-object":1}]}`},
-		{"in chunks", "Transfer-Encoding: chunked", "5\r\n{\"ite\r\n"},
-		{"nothing of it", "Content-Length: 1000", ""},
-		{"packed", "Content-Encoding: gzip\r\nContent-Length: 1000", "\x1f\x8b\x08\x00"},
-	} {
-		from := r.raw(t, c.fields, c.body)
+	load := r.raw(t, "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked", "16\r\n{\"json-object\":1}\n{\"js\r\n")
+	waiting := map[string]*bufio.Reader{ // all at once
+		"with a length": r.raw(t, "Content-Length: 1000", `{"items":[{"json-object":1}]}`),
+		"in chunks":     r.raw(t, "Transfer-Encoding: chunked", "5\r\n{\"ite\r\n"),
+		"nothing of it": r.raw(t, "Content-Length: 1000", ""),
+		"packed":        r.raw(t, "Content-Encoding: gzip\r\nContent-Length: 1000", "\x1f\x8b\x08\x00"),
+	}
+	for name, from := range waiting {
 		if status, body := answerOf(t, from); status != http.StatusRequestTimeout || !strings.Contains(body, "the body took too long to arrive") {
-			t.Errorf("%s: %d %s", c.name, status, body)
+			t.Errorf("%s: %d %s", name, status, body)
 		}
 		if _, err := from.ReadByte(); err != io.EOF {
-			t.Errorf("%s: the connection goes on: %v", c.name, err)
+			t.Errorf("%s: the connection goes on: %v", name, err)
 		}
 	}
-	from := r.raw(t, "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked", "16\r\n{\"json-object\":1}\n{\"js\r\n")
-	status, body := answerOf(t, from)
+	status, body := answerOf(t, load)
 	if status != http.StatusOK || !strings.Contains(body, `{"line":1,"id":`) || !strings.Contains(body, `{"done":false,"lines":1,"published":1,"duplicates":0,"held":0,"refused":0,"code":"timeout",`) {
 		t.Errorf("a bulk load: %d %s", status, body)
 	}
