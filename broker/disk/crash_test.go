@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,6 +18,9 @@ import (
 
 	"waft/broker"
 )
+
+// What acknowledges or syncs was changed: `go test ./broker/disk -run TestCrash -crash-time 1m` looks closer.
+var crashTime = flag.Duration("crash-time", 4*time.Second, "how long TestCrash goes on crashing, up to 3,000 times")
 
 // The crash tests run a database on a file system that forgets at a crash what was not synced, take copies of it at random
 // moments as a crash then would have left it, and hold against them what had been acknowledged by then.
@@ -226,7 +230,7 @@ func (l *ledger) missing(t *testing.T, fs *vfs.MemFS, fsync Fsync) (lost []strin
 }
 
 func TestCrash_what_was_acknowledged_is_there_in_order_with_its_keys(t *testing.T) {
-	limit := 10 * time.Second // a machine that is slow has fewer crashes
+	limit := *crashTime // a machine that is slow has fewer crashes
 	if testing.Short() {
 		limit = time.Second
 	}
