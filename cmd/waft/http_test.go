@@ -148,9 +148,15 @@ page_age = "7s"
 // held waits until so many requests are.
 func (r *running) held(t *testing.T, n int) {
 	t.Helper()
-	for began := time.Now(); r.realms[0].reader.Stats().Held != n; time.Sleep(time.Millisecond) {
+	counts(t, "requests that are held", n, func() int { return r.realms[0].reader.Stats().Held })
+}
+
+// counts waits until there are n of what, which nothing tells from outside.
+func counts(t *testing.T, what string, n int, count func() int) {
+	t.Helper()
+	for began := time.Now(); count() != n; time.Sleep(time.Millisecond) {
 		if time.Since(began) > 10*time.Second {
-			t.Fatalf("%d requests are held, and not %d", r.realms[0].reader.Stats().Held, n)
+			t.Fatalf("%d %s, and not %d", count(), what, n)
 		}
 	}
 }

@@ -257,6 +257,7 @@ func TestServe_limits_go_by_the_client_of_the_PROXY_header(t *testing.T) {
 			if got := open("127.0.0.2", headerFor(t, 1, "203.0.113.3:1")); strings.HasPrefix(got, "200") {
 				t.Errorf("a stranger with one: %s", got)
 			}
+			counts(t, "streams", 3, func() int { return r.realms[0].events.Stats().Streams }) // after the head of the response
 			_, page := r.get(t, "/metrics")
 			for _, want := range []string{"waft_proxy_headers_refused_total 1", "waft_events_streams{realm=\"default\"} 3", `waft_events_refused_total{realm="default",reason="address_limit"} 3`} {
 				if !strings.Contains(page, want+"\n") {
