@@ -157,32 +157,41 @@ func (c *bayeuxClient) connection(ctx context.Context) (asked bool, err error) {
 }
 
 func (c *bayeuxClient) dial(ctx context.Context) error {
-	header := http.Header{}
-	if !c.token.isZero() {
-		header.Set("Authorization", "Bearer "+c.token.reveal())
-	}
-	d := websocket.Dialer{Proxy: http.ProxyFromEnvironment, HandshakeTimeout: clientDialTimeout}
-	conn, response, err := d.DialContext(ctx, c.url, header)
-	if response != nil {
-		defer response.Body.Close()
-	}
-	if err != nil && response != nil {
-		err = fmt.Errorf("%s answered %s: %s", c.url, response.Status, bodyText(response.Body))
-		if response.StatusCode >= 400 && response.StatusCode < 500 {
-			return &refusedError{err.Error(), response.StatusCode}
-		}
+	conn, err := dialWebSocket(ctx, c.url, c.token)
+	if err != nil {
 		return err
 	}
-	if err != nil {
-		return fmt.Errorf("connecting to %s: %w", c.url, err)
-	}
-	conn.SetReadLimit(clientReadLimit)
 	conn.SetPingHandler(func(data string) error {
 		c.extend()
 		return conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(clientDialTimeout))
 	})
 	c.conn = conn
 	return nil
+}
+
+// dialWebSocket opens a WebSocket, with a token unless it is zero. A refusal is a *refusedError.
+func dialWebSocket(ctx context.Context, url string, token secret, subprotocols ...string) (*websocket.Conn, error) {
+	header := http.Header{}
+	if !token.isZero() {
+		header.Set("Authorization", "Bearer "+token.reveal())
+	}
+	d := websocket.Dialer{Proxy: http.ProxyFromEnvironment, HandshakeTimeout: clientDialTimeout, Subprotocols: subprotocols}
+	conn, response, err := d.DialContext(ctx, url, header)
+	if response != nil {
+		defer response.Body.Close()
+	}
+	if err != nil && response != nil {
+		err = fmt.Errorf("%s answered %s: %s", url, response.Status, bodyText(response.Body))
+		if response.StatusCode >= 400 && response.StatusCode < 500 {
+			return nil, &refusedError{err.Error(), response.StatusCode}
+		}
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", url, err)
+	}
+	conn.SetReadLimit(clientReadLimit)
+	return conn, nil
 }
 
 // begin shakes hands, or takes the session that there was up again. Which of the two worked is seen in the replies.

@@ -141,5 +141,7 @@ type checkRun struct {
 	linger    time.Duration // of a listener that has heard everything
 	id        string        // tells its messages from those of others
 
+	idle func([]*ear) // if not nil, is called with all that listen when nothing else is left to do
+
 	began time.Time // owned by run's goroutine, and set before any other starts
 }

@@ -30,6 +30,7 @@ var checkDoors = map[string]func(*checkRun, *http.Client) checkDoor{
 	"bayeux-polling":   func(k *checkRun, web *http.Client) checkDoor { return &checkPolling{run: k, web: web} },
 	"events":           func(k *checkRun, web *http.Client) checkDoor { return &checkEvents{k, web} },
 	"messages":         func(k *checkRun, web *http.Client) checkDoor { return &checkHistory{k, web} },
+	"websocket":        func(k *checkRun, _ *http.Client) checkDoor { return &checkPlainSocket{k} },
 }
 
 // checkProtocols are the names of the doors.

@@ -61,6 +61,8 @@ func protocolOf(r *http.Request) string {
 	switch path := r.URL.Path; {
 	case strings.Contains(path, "/publish"):
 		return "http"
+	case websocket.IsWebSocketUpgrade(r) && strings.HasSuffix(path, "/ws"):
+		return "websocket"
 	case websocket.IsWebSocketUpgrade(r):
 		return "bayeux-websocket"
 	case strings.HasSuffix(path, "/bayeux"):
@@ -79,8 +81,8 @@ func (b *brokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.exchangeToken(r)
 	}
 	switch {
-	case protocol == "bayeux-websocket":
-		b.socket(w, r, hit)
+	case strings.HasSuffix(protocol, "websocket"):
+		b.socket(w, r, protocol, hit)
 	case protocol == "http" && hit && b.faults.answer != nil && b.faults.answer(w, r, b.forward):
 	default:
 		b.forward(r, w)
@@ -226,14 +228,16 @@ func (b *brokenServer) changeStream(from io.Reader, to *io.PipeWriter) {
 }
 
 // socket copies the frames of a WebSocket.
-func (b *brokenServer) socket(w http.ResponseWriter, r *http.Request, hit bool) {
+func (b *brokenServer) socket(w http.ResponseWriter, r *http.Request, protocol string, hit bool) {
 	to := b.behind.JoinPath(r.URL.Path)
 	to.Scheme = webSocketScheme(to.Scheme)
 	header := http.Header{}
 	if credential := r.Header.Get("Authorization"); credential != "" {
 		header.Set("Authorization", credential)
 	}
-	server, response, err := websocket.DefaultDialer.DialContext(r.Context(), to.String(), header)
+	speaks := websocket.Subprotocols(r)
+	dialer := websocket.Dialer{Subprotocols: speaks}
+	server, response, err := dialer.DialContext(r.Context(), to.String(), header)
 	if response != nil {
 		defer response.Body.Close()
 	}
@@ -246,7 +250,7 @@ func (b *brokenServer) socket(w http.ResponseWriter, r *http.Request, hit bool) 
 		return
 	}
 	defer server.Close()
-	client, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+	client, err := (&websocket.Upgrader{Subprotocols: speaks}).Upgrade(w, r, nil)
 	if err != nil {
 		return
 	}
@@ -260,7 +264,7 @@ func (b *brokenServer) socket(w http.ResponseWriter, r *http.Request, hit bool) 
 				return
 			}
 			if hit && b.faults.token != nil {
-				frame = b.exchangeExt(frame)
+				frame = b.exchangeFrame(protocol, frame)
 			}
 			if server.WriteMessage(websocket.TextMessage, frame) != nil {
 				return
@@ -272,16 +276,8 @@ func (b *brokenServer) socket(w http.ResponseWriter, r *http.Request, hit bool) 
 		if err != nil {
 			break
 		}
-		var list []json.RawMessage
-		if err := json.Unmarshal(frame, &list); err != nil {
-			b.t.Errorf("the server sent %s: %v", frame, err)
-		}
-		if list = b.changedList("bayeux-websocket", list); len(list) == 0 {
-			continue
-		}
-		out, _ := marshal(list)
-		if client.WriteMessage(websocket.TextMessage, out) != nil {
-			break
+		for _, out := range b.changedFrame(protocol, frame) {
+			_ = client.WriteMessage(websocket.TextMessage, out) // one that has gone sends no more, which ends the server's
 		}
 	}
 	_ = client.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
@@ -289,8 +285,40 @@ func (b *brokenServer) socket(w http.ResponseWriter, r *http.Request, hit bool) 
 	both.Wait()
 }
 
-// exchangeExt puts another token in place of that of a handshake.
-func (b *brokenServer) exchangeExt(frame []byte) []byte {
+// changedFrame is what is sent in place of a frame of the server's.
+func (b *brokenServer) changedFrame(protocol string, frame []byte) (out [][]byte) {
+	if protocol == "websocket" {
+		if !bytes.Contains(frame, []byte(`"type":"message"`)) {
+			return [][]byte{frame}
+		}
+		for _, one := range b.changed(protocol, string(frame)) {
+			out = append(out, []byte(one))
+		}
+		return out
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(frame, &list); err != nil {
+		b.t.Errorf("the server sent %s: %v", frame, err)
+	}
+	if list = b.changedList(protocol, list); len(list) == 0 {
+		return nil
+	}
+	text, _ := marshal(list)
+	return [][]byte{text}
+}
+
+// exchangeFrame puts another token in place of that of a handshake, or of an auth frame.
+func (b *brokenServer) exchangeFrame(protocol string, frame []byte) []byte {
+	if protocol == "websocket" {
+		var m map[string]any
+		if json.Unmarshal(frame, &m) != nil || m["type"] != "auth" {
+			return frame
+		}
+		token, _ := m["token"].(string)
+		m["token"] = b.faults.token(token)
+		out, _ := marshal(m)
+		return out
+	}
 	var list []map[string]any
 	if json.Unmarshal(frame, &list) != nil {
 		return frame

@@ -33,6 +33,9 @@ func (k *checkRun) run(ctx context.Context) serverReport {
 	findings := k.publish(ctx, web, ears)
 	// Before the ears are waited for: one that misses a message listens until the time is over.
 	refusals := k.refusals(ctx, web)
+	if k.idle != nil {
+		k.idle(ears)
+	}
 	for _, e := range ears {
 		findings = append(findings, e.finding())
 	}
