@@ -150,8 +150,9 @@ func (c *bayeuxClient) connection(ctx context.Context) (asked bool, err error) {
 	for err == nil {
 		err = c.receive(ctx)
 	}
-	if asked = ctx.Err() != nil || errors.Is(err, errEnough); asked {
-		c.farewell()
+	asked = ctx.Err() != nil || errors.Is(err, errEnough)
+	if _, refused := errors.AsType[*refusedError](err); asked || refused {
+		c.farewell() // so that the server does not keep a session for somebody who will not come back
 	}
 	return asked, err
 }

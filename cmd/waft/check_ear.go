@@ -72,6 +72,18 @@ func (e *ear) heard(data json.RawMessage) bool {
 	return e.fault == ""
 }
 
+// begun tells whether it is subscribed, or has failed.
+func (e *ear) begun() bool {
+	select {
+	case <-e.ready:
+		return true
+	case <-e.over:
+		return true
+	default:
+		return false
+	}
+}
+
 // giveUp stops listening, for a reason that is no fault of the protocol's.
 func (e *ear) giveUp(reason string) {
 	e.mu.Lock()

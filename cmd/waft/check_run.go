@@ -61,6 +61,9 @@ func (k *checkRun) listen(ctx context.Context, web *http.Client) []*ear {
 		case <-e.ready:
 		case <-e.over:
 		case <-soon.Done():
+			if e.begun() { // while another one was waited for
+				continue
+			}
 			e.giveUp(fmt.Sprintf("it was not subscribed within %v", k.timeout/3))
 		}
 	}

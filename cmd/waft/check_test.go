@@ -405,8 +405,8 @@ func TestCheck_a_server_that_hangs_is_left_in_time(t *testing.T) {
 		return token
 	}})
 	began := time.Now()
-	code, wrong, details := checked(t, checkKey, "--timeout", "9s", url)
-	if want := []string{"delivery messages"}; code != exitFailed || !slices.Equal(wrong, want) || !strings.Contains(details, "not subscribed within 3s") {
+	code, wrong, details := checked(t, checkKey, "--timeout", "6s", url)
+	if want := []string{"delivery messages"}; code != exitFailed || !slices.Equal(wrong, want) || !strings.Contains(details, "not subscribed within 2s") {
 		t.Errorf("exit code %d, wrong %v after %v:\n%s", code, wrong, time.Since(began), details)
 	}
 }
