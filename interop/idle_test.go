@@ -3,11 +3,14 @@
 package interop
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 var idleSessions = flag.Int("idle", 1000, "sessions of each kind that TestIdle_memory holds")
@@ -24,12 +27,18 @@ func TestIdle_memory(t *testing.T) {
 		{"WebSocket, connect held", websocketType, 12_000},
 		{"long poll held", pollingType, 20_000},
 		{"callback poll held", callbackType, 20_000},
-		{"EventSource", streamType, 12_000},
+		{"Bayeux over EventSource", streamType, 12_000},
+		{"event stream", "events", 12_000},
+		{"WebSocket without Bayeux", "ws", 12_000},
 	} {
 		t.Run(kind.transport, func(t *testing.T) {
 			w := startWaftWith(t, `timeout = "20m"
 ping = "20m"
-max_interval = "20m"`)
+max_interval = "20m"
+[realm.events]
+keep_alive = "20m"
+[realm.websocket]
+keep_alive = "20m"`)
 			t.Cleanup(w.proc.kill) // nobody needs to be told
 			before, err := w.gauges()
 			if err != nil {
@@ -42,7 +51,7 @@ max_interval = "20m"`)
 				if err != nil {
 					return err
 				}
-				got := after["waft_bayeux_polls"] + after["waft_bayeux_sockets"] + after["waft_bayeux_streams"]
+				got := after["waft_bayeux_polls"] + after["waft_bayeux_sockets"] + after["waft_bayeux_streams"] + after["waft_events_streams"] + after["waft_websocket_sockets"]
 				if int(got) != len(clients) {
 					return fmt.Errorf("%v of %d", got, len(clients))
 				}
@@ -66,31 +75,23 @@ max_interval = "20m"`)
 
 // holdIdle opens sessions, each with a channel of its own, and leaves them with a
 // connect held. Where descriptors run out, as many as there can be.
-func holdIdle(t *testing.T, w *waft, transport string, sessions int) []*rawClient {
+func holdIdle(t *testing.T, w *waft, transport string, sessions int) []io.Closer {
 	t.Helper()
 	if most := descriptors() - 200; sessions > most {
 		t.Logf("%d descriptors are allowed: %d sessions instead of %d", descriptors(), most, sessions)
 		sessions = most
 	}
 	addr := strings.TrimPrefix(w.url, "http://")
-	clients := make([]*rawClient, sessions)
+	clients := make([]io.Closer, sessions)
 	var opening sync.WaitGroup
 	next := make(chan int)
 	for range 8 {
 		opening.Go(func() {
 			for i := range next {
-				c, err := openRaw(addr, transport, fmt.Sprintf("/open/idle/%d", i), nil)
-				if err == nil && transport != streamType {
-					_, err = c.send("/meta/connect", c.connectFields())
-				}
-				if err != nil {
+				var err error
+				if clients[i], err = openIdle(addr, transport, fmt.Sprintf("/open/idle/%d", i)); err != nil {
 					t.Error(err)
-					continue
 				}
-				if transport == streamType {
-					c.nc.Close() // it was for the other requests
-				}
-				clients[i] = c
 			}
 		})
 	}
@@ -105,7 +106,7 @@ func holdIdle(t *testing.T, w *waft, transport string, sessions int) []*rawClien
 	t.Cleanup(func() {
 		for _, c := range clients {
 			if c != nil {
-				c.close()
+				c.Close()
 			}
 		}
 	})
@@ -113,4 +114,52 @@ func holdIdle(t *testing.T, w *waft, transport string, sessions int) []*rawClien
 		t.FailNow()
 	}
 	return clients
+}
+
+// openIdle opens a session. The Closer is nil after an error.
+func openIdle(addr, transport, channel string) (io.Closer, error) {
+	switch transport {
+	case "events":
+		return openPlain(addr, "GET /realm/default/events?channel="+channel+" HTTP/1.1\r\nHost: waft.test\r\n\r\n", "", `"resumed":false`)
+	case "ws":
+		return openPlain(addr, "GET /realm/default/ws HTTP/1.1\r\nHost: waft.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: waft.v1\r\n\r\n",
+			string(clientFrame(`{"type":"subscribe","channel":"`+channel+`"}`)), `"resumed":false`)
+	}
+	c, err := openRaw(addr, transport, channel, nil)
+	if err == nil && transport != streamType {
+		_, err = c.send("/meta/connect", c.connectFields())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if transport == streamType {
+		c.nc.Close() // it was for the other requests
+	}
+	return c, nil
+}
+
+// openPlain sends a request, and when its head is answered what comes then, and reads up to the text that says that all is well.
+func openPlain(addr, request, then, well string) (io.Closer, error) {
+	nc, err := rawDial(addr)
+	if err != nil {
+		return nil, err
+	}
+	nc.SetDeadline(time.Now().Add(2 * patience))
+	_, err = io.WriteString(nc, request)
+	buf, n := make([]byte, 2048), 0
+	for err == nil && !bytes.Contains(buf[:n], []byte(well)) {
+		var more int
+		more, err = nc.Read(buf[n:])
+		n += more
+		if then != "" && bytes.Contains(buf[:n], []byte("\r\n\r\n")) {
+			_, err = io.WriteString(nc, then)
+			then = ""
+		}
+	}
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("after %q: %w", buf[:n], err)
+	}
+	return nc, nil
 }
