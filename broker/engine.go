@@ -25,8 +25,8 @@ type Engine interface {
 	// HistoryLost when r.After or r.Before does not lie in this history, or messages after r.After are gone.
 	History(ctx context.Context, c Channel, r Range) (Page, error)
 
-	// Remove takes an item out of the history and, if notify, delivers its retraction in the channel's order.
-	// NotFound if no kept message has the id.
+	// Remove takes an item out of the history and, if notify, delivers its retraction in the channel's order. Of several messages with
+	// the id it is the newest, as for Append.Replace. NotFound if no kept message has the id.
 	Remove(ctx context.Context, c Channel, id string, notify bool) error
 
 	// Channels lists the channels that keep a message, matched by a pattern of ps, sorted by name, after the given name, at most limit
@@ -43,8 +43,9 @@ type Engine interface {
 
 // Batcher is an engine that can store several messages in one step.
 type Batcher interface {
-	// PublishAll is Publish for each of a batch, in order, with one wait for all. With an error nothing of the batch is stored, but
-	// if the disk fails at that very moment: then whether it was is open for all of it, as for one message.
+	// PublishAll is Publish for each of a batch, in order, with one wait for all. With a *BatchError nothing of the batch is stored
+	// because of the publication at Index, and the batch may be tried again without it. With another error nothing is stored either,
+	// but if the disk fails at that very moment: then whether it was is open for all of it, as for one message.
 	PublishAll(ctx context.Context, batch []Append) ([]Receipt, error)
 }
 
@@ -52,7 +53,7 @@ type Batcher interface {
 type Append struct {
 	Message *Message
 	Key     string    // idempotency key within the channel; "" for none
-	Replace bool      // an earlier item with the message's id gives way
+	Replace bool      // the newest kept message with the message's id gives way
 	Keep    Retention // how much history the channel has
 }
 

@@ -30,8 +30,10 @@ type channelLog struct {
 
 func (l *channelLog) kept() []*Message { return l.items[l.head:] }
 
-// push stores m under the retention, which may have changed since the last message.
+// push stores m under the retention, which may have changed since the last message. What was too old before is gone, even if it
+// would not be any more.
 func (l *channelLog) push(m *Message, keep Retention, now time.Time) {
+	l.expire(now)
 	l.age = keep.Age
 	if keep.Size <= 0 {
 		if len(l.kept()) > 0 {
@@ -102,10 +104,13 @@ func (l *channelLog) drop(n int) {
 	}
 }
 
-// remove takes the item with this id out, and tells whether there was one.
+// remove takes the newest message with this id out, and tells whether there was one.
 func (l *channelLog) remove(id string) bool {
 	kept := l.kept()
-	i := slices.IndexFunc(kept, func(m *Message) bool { return m.ID == id })
+	i := len(kept) - 1
+	for i >= 0 && kept[i].ID != id {
+		i--
+	}
 	if i < 0 {
 		return false
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -17,7 +18,8 @@ type PublishOptions struct {
 	// each key, and answers the others with the first one's receipt.
 	IdempotencyKey string
 
-	// Replace makes an item of the channel's history with the message's ID give way to it (XEP-0060 §7.1.2).
+	// Replace makes the item of the channel's history with the message's ID give way to it (XEP-0060 §7.1.2). If messages that
+	// replaced nothing have the ID several times, the item is the newest of them.
 	Replace bool
 }
 
@@ -209,15 +211,12 @@ func (b *Broker) commit(ctx context.Context, who Principal, m *Message, o Publis
 
 // commitAll is commit for a batch, in one step.
 func (b *Broker) commitAll(ctx context.Context, who Principal, batch []Publication, e Batcher) ([]Receipt, error) {
-	list, sizes := make([]Append, len(batch)), make([]int, len(batch))
-	for i, p := range batch {
-		list[i] = b.stamp(who, p.Message, p.PublishOptions)
-		sizes[i] = p.Message.Size()
-	}
+	list, sizes := b.stampAll(who, batch)
 	receipts, err := e.PublishAll(ctx, list)
 	if err != nil {
-		for range batch {
-			b.count(Receipt{}, 0, err)
+		b.refused(len(batch), err)
+		if at, ok := errors.AsType[*BatchError](err); ok {
+			return nil, at
 		}
 		return nil, &BatchError{Index: 0, Err: err}
 	}
@@ -234,6 +233,23 @@ func (b *Broker) stamp(who Principal, m *Message, o PublishOptions) Append {
 	}
 	m.Publisher, m.Time = who.Subject, time.Now()
 	return Append{Message: m, Key: o.IdempotencyKey, Replace: o.Replace, Keep: b.opts.Retention(m.Channel)}
+}
+
+// stampAll is stamp for a batch, and the messages' sizes.
+func (b *Broker) stampAll(who Principal, batch []Publication) (list []Append, sizes []int) {
+	list, sizes = make([]Append, len(batch)), make([]int, len(batch))
+	for i, p := range batch {
+		list[i] = b.stamp(who, p.Message, p.PublishOptions)
+		sizes[i] = p.Message.Size()
+	}
+	return list, sizes
+}
+
+// refused counts n messages that the engine did not take.
+func (b *Broker) refused(n int, err error) {
+	for range n {
+		b.count(Receipt{}, 0, err)
+	}
 }
 
 // count notes what became of a message of that Size.

@@ -38,8 +38,9 @@ type bulkEnd struct {
 	Message    string `json:"message,omitempty"`
 }
 
-// bulkLoad is a request whose body is lines, each of them an item, published as it comes and answered with a line. It reads one line at a
-// time and remembers none, so that it may be of any length; who does not read the answers is read no further, and who is above a rate waits.
+// bulkLoad is a request whose body is lines, each of them an item, published as it comes and answered with a line. Those that come together
+// are stored together. It remembers none, so that it may be of any length; who does not read the answers is read no further, and who is
+// above a rate waits.
 type bulkLoad struct {
 	h      *handler
 	to     target
@@ -53,7 +54,13 @@ type bulkLoad struct {
 	out     *bufio.Writer
 	encoder *json.Encoder
 	end     bulkEnd
-	inARow  int // refused
+	over    bool // why is in end
+
+	group    group
+	read     int // lines that are answered, or in the group
+	refusals int // the most in a row
+	inARow   int // refused, of those that are answered
+	pending  int // refused in a row with the group's last, with inARow if it has no other
 }
 
 // bulk answers a bulk load. An error is of before its first line; what fails later is in the answer.
@@ -77,7 +84,7 @@ func (h *handler) bulk(w http.ResponseWriter, r *http.Request, to target, m mann
 	}
 	b := &bulkLoad{
 		h: h, to: to, manner: m, p: p, w: w, control: http.NewResponseController(w), ended: in.ended(),
-		out: bufio.NewWriterSize(w, 16<<10),
+		out: bufio.NewWriterSize(w, 16<<10), refusals: refusals, group: group{publication: like},
 	}
 	b.encoder = json.NewEncoder(b.out)
 	b.encoder.SetEscapeHTML(false)
@@ -97,7 +104,7 @@ func (h *handler) bulk(w http.ResponseWriter, r *http.Request, to target, m mann
 	// Whoever stops waft does not wait for the next line.
 	defer context.AfterFunc(b.ended, func() { _ = b.control.SetReadDeadline(time.Unix(1, 0)) })()
 
-	b.run(r.Context(), &lines{from: bufio.NewReaderSize(from, 16<<10), most: int(h.opts.MaxBody), before: b.breathe}, refusals)
+	b.run(r.Context(), &lines{from: bufio.NewReaderSize(from, 64<<10), most: int(h.opts.MaxBody)})
 	b.write(b.end)
 	b.breathe()
 	if in != nil && !b.end.Done {
@@ -138,51 +145,100 @@ func (b *bulkLoad) write(v any) (ok bool) {
 	return ok
 }
 
-// run publishes line by line.
-func (b *bulkLoad) run(ctx context.Context, from *lines, refusals int) {
+// run reads and publishes until there is an end to it.
+func (b *bulkLoad) run(ctx context.Context, from *lines) {
 	for {
-		if b.ended.Err() != nil { // there may be many more lines to read that have arrived
-			b.stop(b.ended.Err())
+		switch ready := from.ready(); {
+		case b.ended.Err() != nil: // there may be many more lines to read that have arrived
+			if b.settle(ctx) {
+				b.stop(b.ended.Err())
+			}
+			return
+		case !ready && !b.pause(ctx), b.group.full() && !b.settle(ctx):
 			return
 		}
 		line, err := from.next()
 		if err != nil && !errors.Is(err, errLongLine) {
-			b.stop(err)
+			if b.settle(ctx) {
+				b.stop(err)
+			}
 			return
 		}
-		b.end.Lines++
-		if err == nil && len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		var result lineResult
-		if err != nil {
-			err = broker.Errorf(broker.TooLarge, "the line has more than the limit of %d bytes", b.h.opts.MaxBody)
-		} else {
-			result.receipt, err = b.publish(ctx, line)
-		}
-		result.Line = b.end.Lines
-		if err != nil {
-			a := refuse(nil, err)
-			result.Code, result.Message = a.Code, a.Message
-		}
-		b.count(result.receipt)
-		if (err != nil || !b.manner.onlyErrors) && !b.write(result) {
-			b.fail("unavailable", "the answers are not read")
-			return
-		}
-		switch {
-		case err == nil:
-			b.inARow = 0
-			continue
-		case ctx.Err() != nil || fatal(err):
-			b.fail(result.Code, "it ended at this line; what follows it was not looked at")
-			return
-		}
-		if b.inARow++; b.inARow == refusals {
-			b.fail("invalid", "so many lines in a row were refused that this cannot be what was meant")
+		if !b.take(ctx, line, err) {
 			return
 		}
 	}
+}
+
+// pause comes before the load waits for something: what it has is stored and answered.
+func (b *bulkLoad) pause(ctx context.Context) (goOn bool) {
+	if b.settle(ctx) {
+		b.breathe()
+	}
+	return !b.over
+}
+
+// take puts the next line into the group, or sees that it is none.
+func (b *bulkLoad) take(ctx context.Context, line []byte, err error) (goOn bool) {
+	switch {
+	case err != nil:
+		err = broker.Errorf(broker.TooLarge, "the line has more than the limit of %d bytes", b.h.opts.MaxBody)
+	case len(bytes.TrimSpace(line)) == 0:
+		b.read++
+		return true
+	default:
+		err = b.admit(ctx, line)
+	}
+	if b.over {
+		return false
+	}
+	b.read++
+	if err == nil {
+		b.pending = 0
+		return true
+	}
+	b.group.lines = append(b.group.lines, answeredLine{line: b.read, err: err})
+	if b.pending++; b.pending >= b.refusals || ctx.Err() != nil || fatal(err) {
+		return b.settle(ctx)
+	}
+	return true
+}
+
+// settle publishes what is in the group and answers its lines.
+func (b *bulkLoad) settle(ctx context.Context) (goOn bool) {
+	g := &b.group
+	heard := true
+	for _, l := range g.commit(ctx) {
+		result := lineResult{Line: l.line, receipt: l.receipt}
+		if l.err != nil {
+			a := refuse(nil, l.err)
+			result.Code, result.Message = a.Code, a.Message
+		}
+		b.end.Lines = l.line
+		b.count(l.receipt)
+		if heard && (l.err != nil || !b.manner.onlyErrors) {
+			heard = b.write(result)
+		}
+		switch {
+		case l.err == nil:
+			b.inARow = 0
+		case ctx.Err() != nil || fatal(l.err):
+			b.fail(result.Code, "it ended at this line; nothing that follows it was published")
+		default:
+			if b.inARow++; b.inARow == b.refusals {
+				b.fail("invalid", "so many lines in a row were refused that this cannot be what was meant")
+			}
+		}
+	}
+	switch {
+	case !heard:
+		b.fail("unavailable", "the answers are not read")
+	case !b.over:
+		b.end.Lines = b.read // with the blank ones
+	}
+	b.pending = b.inARow
+	g.clear()
+	return !b.over
 }
 
 // fatal tells whether the lines that follow would fare no better, or be out of order.
@@ -221,7 +277,9 @@ func isTooLong(err error) bool {
 	return ok
 }
 
-func (b *bulkLoad) fail(code, message string) { b.end.Code, b.end.Message = code, message }
+func (b *bulkLoad) fail(code, message string) {
+	b.over, b.end.Code, b.end.Message = true, code, message
+}
 
 func (b *bulkLoad) count(r *receipt) {
 	in := b.p.realm.Intake
@@ -244,30 +302,55 @@ func (b *bulkLoad) count(r *receipt) {
 	}
 }
 
-// publish publishes one line. Its text is the item as it stands in "items".
-func (b *bulkLoad) publish(ctx context.Context, line []byte) (*receipt, error) {
+// admit takes an item into the group, if it may be published. Its text is that which stands in "items".
+func (b *bulkLoad) admit(ctx context.Context, line []byte) error {
 	if err := checkJSON("line", line); err != nil {
-		return nil, err
+		return err
 	}
 	if !utf8.Valid(line) {
-		return nil, broker.Errorf(broker.Invalid, "the line is not valid UTF-8")
+		return broker.Errorf(broker.Invalid, "the line is not valid UTF-8")
 	}
 	item, prev, err := parseItem(gjson.Parse(string(line)), b.to.channel)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p := *b.p
 	p.batch = batch{}
 	p.add(item, prev)
-	accepted, send, err := p.acceptInTime(ctx, b.h.opts.LineTimeout, b.breathe)
+	accepted, send, err := p.acceptInTime(ctx, b.h.opts.LineTimeout, func() bool { return b.pause(ctx) })
 	if err != nil {
-		return nil, single(err)
+		return single(err)
 	}
-	a, err := p.commit(ctx, accepted, send)
-	if err != nil {
-		return nil, single(err)
+	if prev != "" && !b.group.has(item.Message.Channel, prev) {
+		if !b.settle(ctx) { // whether it has to wait depends on all that comes before
+			return nil
+		}
+		if t, must := p.hold(accepted, 0, send[0]); t != nil {
+			return b.held(ctx, &p, t, must)
+		}
 	}
-	return &a.Receipts[0], nil
+	b.group.add(b.read+1, &p, accepted, send[0])
+	return nil
+}
+
+// held notes that the next line is an item that waits for another.
+func (b *bulkLoad) held(ctx context.Context, p *publication, t *ticket, must bool) error {
+	m := p.items[0].Message
+	r := &receipt{ID: m.ID, Channel: string(m.Channel), Held: true}
+	if must {
+		select {
+		case <-t.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if t.err != nil {
+			return t.err
+		}
+		r.fill(t.receipt)
+		r.Held = false
+	}
+	b.group.lines = append(b.group.lines, answeredLine{line: b.read + 1, receipt: r})
+	return nil
 }
 
 // single takes the number off the error of a batch of one.
@@ -279,15 +362,17 @@ func single(err error) error {
 }
 
 // acceptInTime is accept, except that it waits for a rate and does not refuse: so who loads in bulk is slowed down. pause is called before
-// it waits. What would take longer than most is refused.
-func (p *publication) acceptInTime(ctx context.Context, most time.Duration, pause func()) (broker.Accepted, map[int]func() bool, error) {
+// it waits, and tells whether to. What would take longer than most is refused.
+func (p *publication) acceptInTime(ctx context.Context, most time.Duration, pause func() bool) (broker.Accepted, map[int]func() bool, error) {
 	for began := time.Now(); ; {
 		accepted, send, err := p.accept(ctx)
 		wait := broker.RetryAfterOf(err)
 		if err == nil || wait <= 0 || time.Since(began)+wait > most {
 			return accepted, send, err
 		}
-		pause()
+		if !pause() {
+			return accepted, nil, err
+		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

@@ -379,7 +379,7 @@ func FuzzLines(f *testing.F) {
 		if most < 0 || most > 1000 || step < 1 || step > 1000 || len(body) > 10_000 {
 			return
 		}
-		x := lines{from: bufio.NewReaderSize(&dripping{body, step}, 16), most: most, before: func() {}}
+		x := lines{from: bufio.NewReaderSize(&dripping{body, step}, 16), most: most}
 		want := bytes.Split(body, []byte("\n"))
 		if len(want[len(want)-1]) == 0 {
 			want = want[:len(want)-1]

@@ -9,14 +9,19 @@ import (
 
 // lines reads a body line by line, of which each has a limit, and none is kept.
 type lines struct {
-	from   *bufio.Reader
-	most   int    // bytes of a line
-	before func() // is called when there is no whole line to read, before one is waited for
-	long   []byte // a line that is larger than from's buffer
+	from *bufio.Reader
+	most int    // bytes of a line
+	long []byte // a line that is larger than from's buffer
 }
 
 // errLongLine says that a line was above the limit. It has been passed over.
 var errLongLine = errors.New("the line is too long")
+
+// ready tells whether a whole line has arrived, so that next does not wait.
+func (x *lines) ready() bool {
+	waiting, _ := x.from.Peek(x.from.Buffered())
+	return bytes.IndexByte(waiting, '\n') >= 0
+}
 
 // next gives a line without its end, good until the next call. The last one may have no end. io.EOF: there are no more; another error says that
 // the body broke off, and what there was of a line is not given.
@@ -25,9 +30,6 @@ func (x *lines) next() ([]byte, error) {
 		x.long = nil
 	}
 	x.long = x.long[:0]
-	if waiting, _ := x.from.Peek(x.from.Buffered()); bytes.IndexByte(waiting, '\n') < 0 {
-		x.before()
-	}
 	tooLong := false
 	for {
 		part, err := x.from.ReadSlice('\n')

@@ -98,13 +98,7 @@ func (p *publication) commit(ctx context.Context, accepted broker.Accepted, send
 				return answer{Receipts: receipts[:i]}, &broker.BatchError{Index: i, Err: err}
 			}
 		}
-		receipts[i].fill(r)
-		if p.items[i].Replace && p.realm.Intake != nil { // the publisher gave it an id, by which others may know it
-			p.realm.Intake.order.published(m.Channel, r.ID)
-		}
-		if out := send[i]; out != nil && !r.Duplicate {
-			out()
-		}
+		p.published(&receipts[i], i, r, send[i])
 	}
 	for i := range p.items {
 		t := waiting[i]
@@ -134,6 +128,17 @@ func (p *publication) commit(ctx context.Context, accepted broker.Accepted, send
 		a.Message = fmt.Sprintf("Published, but for %d of %d items, which wait for those that they follow", held, len(receipts))
 	}
 	return a, nil
+}
+
+// published notes that item i is stored, in its receipt too, and sends the XMPP message that it may have.
+func (p *publication) published(to *receipt, i int, r broker.Receipt, send func() bool) {
+	to.fill(r)
+	if p.items[i].Replace && p.realm.Intake != nil { // the publisher gave it an id, by which others may know it
+		p.realm.Intake.order.published(p.items[i].Message.Channel, r.ID)
+	}
+	if send != nil && !r.Duplicate {
+		send()
+	}
 }
 
 // ordered tells whether an item names one that it follows: then each is published by itself, when its turn comes.

@@ -9,7 +9,7 @@ import (
 var _ broker.Batcher = (*Engine)(nil)
 
 // PublishAll implements broker.Batcher: what is kept of a batch is one op, and so of one commit. What is not kept comes after it;
-// if nothing is, nobody waits.
+// if nothing is, nobody waits. What is refused before the disk sees any of the batch is a *broker.BatchError.
 func (e *Engine) PublishAll(ctx context.Context, batch []broker.Append) ([]broker.Receipt, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
@@ -17,25 +17,28 @@ func (e *Engine) PublishAll(ctx context.Context, batch []broker.Append) ([]broke
 	defer e.leave()
 	all := make([]*publication, len(batch))
 	var keep []*publication
+	var number []int // of each of keep in the batch
 	bytes := int64(0)
 	for i, a := range batch {
 		ch, err := e.acquire(a.Message.Channel)
 		if err != nil {
-			return nil, err
+			return nil, &broker.BatchError{Index: i, Err: err}
 		}
 		defer e.release(ch)
 		all[i] = &publication{Append: a, channel: ch}
 		if a.Keep.Size > 0 {
 			all[i].encoded = encodeMessage(a.Message)
-			keep = append(keep, all[i])
+			keep, number = append(keep, all[i]), append(number, i)
 			bytes += int64(a.Message.Size())
+			if err := e.room(bytes); err != nil {
+				return nil, &broker.BatchError{Index: i, Err: err}
+			}
 		}
 	}
-	if err := e.room(bytes); err != nil {
-		return nil, err
-	}
 	if len(keep) > 0 {
-		if err := e.store(ctx, keep...); err != nil {
+		if fault, err := e.store(ctx, keep...); fault >= 0 {
+			return nil, &broker.BatchError{Index: number[fault], Err: err}
+		} else if err != nil {
 			return nil, err
 		}
 	}
@@ -59,7 +62,7 @@ func (e *Engine) passOrStore(ctx context.Context, p *publication) error {
 		p.receipt = r
 		return nil
 	}
-	if err := e.store(ctx, p); err != nil {
+	if _, err := e.store(ctx, p); err != nil {
 		return err
 	}
 	p.channel.deliverDue()
@@ -75,18 +78,21 @@ func (e *Engine) room(bytes int64) error {
 	return nil
 }
 
-// store has publications on the disk when it returns, all or none.
-func (e *Engine) store(ctx context.Context, list ...*publication) error {
+// store has publications on the disk when it returns, all or none. If it was one of them that could not be stored, fault is its number,
+// and none is; else it is -1.
+func (e *Engine) store(ctx context.Context, list ...*publication) (fault int, err error) {
 	grows := false
 	for _, p := range list {
 		grows = grows || p.Keep.Size > 0
 	}
-	return e.db.do(ctx, &op{
+	fault = -1
+	err = e.db.do(ctx, &op{
 		grows: grows, many: len(list),
 		run: func(t *txn) error {
 			written := t.batch.Len()
-			for _, p := range list {
+			for i, p := range list {
 				if err := p.run(t); err != nil {
+					fault = i
 					if t.batch.Len() != written {
 						return t.fatal(err)
 					}
@@ -101,6 +107,7 @@ func (e *Engine) store(ctx context.Context, list ...*publication) error {
 			}
 		},
 	})
+	return fault, err
 }
 
 // deliverDue delivers what is stored.

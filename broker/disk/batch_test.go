@@ -2,12 +2,14 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -87,5 +89,48 @@ func TestBatch_of_more_than_a_realm_may_store_is_refused_whole(t *testing.T) {
 	}
 	if s := e.Stats(); s.Messages != 0 {
 		t.Errorf("counted are %+v", s)
+	}
+}
+
+// Whoever gave the batch may try again without the one at fault: nothing of it is there.
+func TestBatch_says_which_is_at_fault(t *testing.T) {
+	d := openDB(t, inMemory())
+	e, err := d.Engine("default", EngineOptions{MaxBytes: 2000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(func(*broker.Message) int { return 1 }); err != nil {
+		t.Fatal(err)
+	}
+	batch := items(20)
+	live := &broker.Message{Channel: "/live", ID: "live", Data: []byte("1"), Time: time.Now()}
+	_, err = e.PublishAll(context.Background(), append([]broker.Append{{Message: live}}, batch...))
+	at, ok := errors.AsType[*broker.BatchError](err)
+	if !ok || broker.KindOf(err) != broker.Unavailable || at.Index < 2 || at.Index > 19 {
+		t.Fatalf("publishing more than there is room for: %v", err)
+	}
+	if r, err := e.PublishAll(context.Background(), batch[:at.Index-1]); err != nil || r[0].Duplicate || r[len(r)-1].Receivers != 1 {
+		t.Errorf("publishing what there is room for: %+v, %v", r, err)
+	}
+	if _, err := e.PublishAll(context.Background(), batch[at.Index-1:]); err == nil {
+		t.Error("there was room for one more")
+	}
+}
+
+// A record that cannot be read is the fault of the one that needs it, also when others of the batch were looked at before it.
+func TestBatch_that_meets_a_damaged_record_is_told_where(t *testing.T) {
+	d := openDB(t, inMemory())
+	e := start(t, d)
+	batch := items(6)
+	damaged := keyKey(d.clock()/bucketSpan, "default", batch[3].Message.Channel, batch[3].Key)
+	if err := d.pebble.Set(damaged, []byte("damaged"), pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	_, err := e.PublishAll(context.Background(), batch)
+	if at, ok := errors.AsType[*broker.BatchError](err); !ok || at.Index != 3 || broker.KindOf(err) != broker.Internal {
+		t.Fatalf("publishing: %v", err)
+	}
+	if r, err := e.PublishAll(context.Background(), batch[:3]); err != nil || r[0].Duplicate || r[0].Position.Offset != 1 || r[2].Position.Offset != 1 {
+		t.Errorf("publishing those before it: %+v, %v", r, err)
 	}
 }

@@ -161,6 +161,11 @@ func (t *txn) insert(ch *channel, w *work, p *publication, older uint64) error {
 		}
 		p.removed, older = older, next
 	}
+	if w.age > 0 && (p.Keep.Age <= 0 || p.Keep.Age > w.age) {
+		if err := t.outlive(ch, w); err != nil {
+			return err
+		}
+	}
 	w.last++
 	w.vacate = false
 	w.count++

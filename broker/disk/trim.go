@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"time"
+
 	"github.com/cockroachdb/pebble/v2"
 
 	"waft/broker"
@@ -27,13 +29,29 @@ func (t *txn) trim(ch *channel, w *work, keep broker.Retention) error {
 	if !over() {
 		return nil
 	}
-	err := t.eachKept(ch, w, func(offset uint64, size int64) bool {
+	err := t.eachKept(ch, w, func(offset uint64, m stored) bool {
 		if !over() {
 			return false
 		}
 		w.lost = offset
 		w.count--
-		w.weight -= size
+		w.weight -= m.size
+		return true
+	})
+	ch.litter(w)
+	return err
+}
+
+// outlive lets what has grown too old fall out of the history for good, as far as the sweeper has not been there yet: the channel's age
+// limit is about to grow, and readers have seen it gone.
+func (t *txn) outlive(ch *channel, w *work) error {
+	err := t.eachKept(ch, w, func(offset uint64, m stored) bool {
+		if t.wall.Sub(time.Unix(0, m.time)) <= w.age {
+			return false
+		}
+		w.lost = offset
+		w.count--
+		w.weight -= m.size
 		return true
 	})
 	ch.litter(w)
@@ -53,8 +71,8 @@ func (t *txn) weigh(ch *channel, w *work, keep broker.Retention) error {
 		return nil
 	}
 	w.weight = 0
-	err := t.eachKept(ch, w, func(_ uint64, size int64) bool {
-		w.weight += size
+	err := t.eachKept(ch, w, func(_ uint64, m stored) bool {
+		w.weight += m.size
 		return true
 	})
 	w.weighed = err == nil
@@ -62,7 +80,7 @@ func (t *txn) weigh(ch *channel, w *work, keep broker.Retention) error {
 }
 
 // eachKept reads what is behind lost, oldest first.
-func (t *txn) eachKept(ch *channel, w *work, yield func(offset uint64, size int64) bool) error {
+func (t *txn) eachKept(ch *channel, w *work, yield func(offset uint64, m stored) bool) error {
 	it, err := t.batch.NewIter(&pebble.IterOptions{LowerBound: offsetKey(ch.messages, w.lost+1), UpperBound: offsetKey(ch.messages, w.last+1)})
 	if err != nil {
 		return err
@@ -73,7 +91,7 @@ func (t *txn) eachKept(ch *channel, w *work, yield func(offset uint64, size int6
 		if err != nil {
 			return err
 		}
-		if !yield(offsetOf(it.Key()), m.size) {
+		if !yield(offsetOf(it.Key()), m) {
 			break
 		}
 	}
