@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -115,6 +116,8 @@ func (l *ledger) work(t *testing.T, e *Engine, s *Store, p int, random *rand.Ran
 		}
 		note(func() { l.receipts[c] = append(l.receipts[c], acknowledged{id, id, r.Position}) })
 		switch random.IntN(6) {
+		case 3:
+			l.grow(t, e, broker.Channel("/aged/"+id), id, note)
 		case 2:
 			l.batch(t, e, fmt.Sprintf("b%d-%d", p, i), note)
 		case 0:
@@ -155,6 +158,20 @@ func (l *ledger) batch(t *testing.T, e *Engine, name string, note func(func())) 
 			l.receipts[c] = append(l.receipts[c], acknowledged{r.ID, r.ID, r.Position})
 		}
 	})
+}
+
+// grow publishes what is too old for its channel, and then what may be as old as it likes.
+func (l *ledger) grow(t *testing.T, e *Engine, c broker.Channel, id string, note func(func())) {
+	m := &broker.Message{Channel: c, ID: "old " + id, Data: []byte("1"), Time: time.Now().Add(-time.Hour)}
+	if _, err := e.Publish(context.Background(), broker.Append{Message: m, Keep: broker.Retention{Size: 1000, Age: time.Minute}}); err != nil {
+		t.Errorf("publish: %v", err)
+	}
+	r, err := tryPublish(e, c, id, broker.Append{Key: "aged " + id, Keep: broker.Retention{Size: 1000, Age: 2 * time.Hour}})
+	if err != nil {
+		t.Errorf("publish: %v", err)
+		return
+	}
+	note(func() { l.receipts[c] = append(l.receipts[c], acknowledged{id, "aged " + id, r.Position}) })
 }
 
 // torn says which batches a database has a part of.
@@ -204,6 +221,9 @@ func (l *ledger) missing(t *testing.T, fs *vfs.MemFS, fsync Fsync) (lost []strin
 				lost = append(lost, fmt.Sprintf("%s: offset %d comes after %d", c, m.Position.Offset, last))
 			}
 			last = m.Position.Offset
+			if strings.HasPrefix(m.ID, "old ") {
+				lost = append(lost, fmt.Sprintf("%s: %s had expired and is there again", c, m.ID))
+			}
 			at[m.Position] = m.ID
 		}
 		if len(page.Messages) != page.Total || page.Last.Offset < last {

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +138,7 @@ func TestData_what_is_exported_is_imported_as_it_was(t *testing.T) {
 	if got := texts(t, r); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("imported are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	// And each line is an item of the publish API.
+	// And each line is an item of the publish API, alone and with the others (TestData_what_is_exported_is_a_bulk_load).
 	for text := range strings.Lines(lines) {
 		if status, body := post(t, r.url()+"/realm/default/publish/", mint(t, goodKey), `{"items":[`+text+`]}`); status != http.StatusOK {
 			t.Errorf("publishing %s: %d %s", text, status, body)
@@ -145,6 +147,87 @@ func TestData_what_is_exported_is_imported_as_it_was(t *testing.T) {
 	r.stop()
 	if code, _, stderr := run(t, env, "data", "export", "--data", to, "--realm", "other"); code != exitFailed || !strings.Contains(stderr, `there are those of ["default"]`) {
 		t.Errorf("another realm: exit code %d: %s", code, stderr)
+	}
+}
+
+// bulkResult is a line of the answer to a bulk load.
+type bulkResult struct {
+	Line                                  int
+	ID, Code, Message                     string
+	Duplicate, Done                       bool
+	Lines, Published, Duplicates, Refused int
+}
+
+// postLines posts lines as they are.
+func postLines(t *testing.T, r *running, token, lines string) (answers []bulkResult) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url()+"/realm/default/publish/", strings.NewReader(lines))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Content-Type", "application/x-ndjson")
+	response, err := client(t).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status)
+	}
+	for decoder := json.NewDecoder(response.Body); decoder.More(); {
+		var a bulkResult
+		if err := decoder.Decode(&a); err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, a)
+	}
+	return answers
+}
+
+// An export goes through publishing over HTTP as it is: the same texts in the same order. Time and publisher are those of the load; an id that
+// a channel has several times is published once, because there it tells one item.
+func TestData_what_is_exported_is_a_bulk_load(t *testing.T) {
+	env := map[string]string{envRealmKey: goodKey}
+	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
+	r := serve(t, env, "--data", from)
+	fillRealm(t, r)
+	for i := range 50 { // by an unnamed publisher, with ids that the server gave
+		m := &broker.Message{Channel: broker.Channel(fmt.Sprintf("/many/%d", i%3)), Data: fmt.Appendf(nil, "%d", i)}
+		if _, err := r.realms[0].broker.Publish(context.Background(), operator, m, broker.PublishOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.stop()
+	code, lines, stderr := run(t, env, "data", "export", "--data", from)
+	if code != exitOK || strings.Count(lines, "\n") != 55 {
+		t.Fatalf("exit code %d: %s%s", code, lines, stderr)
+	}
+	r = serve(t, env, "--data", to)
+	answers := postLines(t, r, mint(t, goodKey), lines)
+	end := answers[len(answers)-1]
+	if len(answers) != 56 || !end.Done || end.Lines != 55 || end.Published != 54 || end.Duplicates != 1 || end.Refused != 0 {
+		t.Fatalf("the answer is %+v", answers)
+	}
+	for i, a := range answers[:55] {
+		if a.Line != i+1 || a.Code != "" || a.Duplicate != (i == 1) { // "same", the second time
+			t.Errorf("line %d was answered %+v", i+1, a)
+		}
+	}
+	// What had another publisher and another time is the same message otherwise, and the next export the same text.
+	r.stop()
+	code, again, stderr := run(t, env, "data", "export", "--data", to)
+	if code != exitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	want := regexp.MustCompile(`,"time":"[^"]*"(,"publisher":"[^"]*")?}`).ReplaceAllString(strings.Join(slices.Delete(slices.Collect(strings.Lines(lines)), 1, 2), ""), "}")
+	if got := regexp.MustCompile(`,"time":"[^"]*"(,"publisher":"[^"]*")?}`).ReplaceAllString(again, "}"); got != want {
+		t.Errorf("the second export is\n%s\nwant\n%s", got, want)
+	}
+	// Whoever repeats the load publishes nothing twice.
+	r = serve(t, env, "--data", to)
+	if answers := postLines(t, r, mint(t, goodKey), lines); answers[len(answers)-1].Duplicates != 55 {
+		t.Errorf("the load again: %+v", answers[len(answers)-1])
 	}
 }
 
