@@ -27,8 +27,9 @@
 // Up to the rates nothing of a request counts, and up to the order nothing of it has happened: what is refused is free. From then on
 // nothing is refused. What a realm's publishers have in common, their rates, the order of items and the keys of requests, is its Intake.
 //
-// A bulk load (NDJSON) goes the same way line by line, and does not end at the first that is refused. It is read no faster than its
-// answers are, and where another request is refused for its rate, it waits: so it takes as much memory as one line, however long it is.
+// A bulk load (NDJSON) goes the same way line by line, and does not end at the first that is refused. Only the last step is for all lines
+// that had arrived, so that they wait for the disk together. It is read no faster than its answers are, and where another request is
+// refused for its rate, it waits: so it takes as much memory as a group and one line, however long it is.
 //
 // The realm is looked up before the credential is: its keys are what a token is held against. A 404 therefore tells
 // anybody which realms exist, and that is meant: a realm's id stands in the address of everything it serves, and a
@@ -89,7 +90,7 @@
 //	body.go         bytes → JSON, within the limit; gunzip.go from packed ones
 //	items.go        JSON → publications
 //	publish.go      publications → receipts
-//	bulk.go         a bulk load; lines.go bytes → lines
+//	bulk.go         a bulk load; lines.go bytes → lines; group.go lines that are stored together
 //
 //	intake.go       what a realm's publishers have in common: rates.go how much they may; order.go which items wait, and
 //	                release.go how they end to; intakestats.go counts

@@ -31,6 +31,8 @@
 //   - A batch is one commit: all of it is stored, or nothing.
 //   - What is forgotten for another reason than a limit changes the realm's mark, in the commit that forgets it (mark.go).
 //   - A backup is a whole database as of one moment after it was asked for, or not there; its failures are none of the database's.
+//   - What has grown too old stays away when the channel's age limit grows: with the message that brings the new limit, what had expired
+//     under the old one is lost for good. (Messages expire in their order. One that is older than those before it goes with them.)
 //   - Time that goes back keeps messages until it has caught up, and forgets no idempotency key early or late: those count on a
 //     clock that goes on from the newest key.
 //
