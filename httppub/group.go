@@ -2,6 +2,7 @@ package httppub
 
 import (
 	"context"
+	"slices"
 
 	"waft/broker"
 )
@@ -50,8 +51,8 @@ func (g *group) add(line int, p *publication, accepted broker.Accepted, send fun
 
 // has tells whether an item of the group has the id: what follows that one comes behind it without waiting.
 func (g *group) has(c broker.Channel, id string) bool {
-	for i := len(g.items) - 1; i >= 0; i-- { // it is the last one of the channel that most follow
-		if m := g.items[i].Message; m.ID == id && m.Channel == c && g.items[i].Replace {
+	for _, p := range slices.Backward(g.items) { // it is the last one of the channel that most follow
+		if m := p.Message; m.ID == id && m.Channel == c && p.Replace {
 			return true
 		}
 	}

@@ -207,6 +207,15 @@ func TestBulk_ends_after_so_many_refused_lines_with_those_before_them_published(
 	d.expect(t, "/a #1 1", "/a #2 2")
 }
 
+// Lines in a row are so across groups.
+func TestBulk_what_comes_after_too_many_refused_lines_is_not_published(t *testing.T) {
+	d := openDoorWith(t, Options{}, broker.Options{Engine: newGrouping()}, IntakeOptions{MaxRefusedLines: 2})
+	parts := io.MultiReader(strings.NewReader("x\n"), strings.NewReader("x\n"+items(1, 1, "a")))
+	got := d.load(t, "", func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(parts), -1 })
+	expectLines(t, got, `{"line":1,"code"`, `{"line":2,"code"`, `{"done":false,"lines":2,"published":0,"duplicates":0,"held":0,"refused":2,"code":"invalid","message":"so many`)
+	d.expect(t)
+}
+
 // places are of a run: epochs, and ids that were assigned.
 var places = regexp.MustCompile(`"position":"[^"]*-|"id":"[A-Z2-7]{26}"`)
 

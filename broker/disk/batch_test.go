@@ -126,8 +126,9 @@ func TestBatch_that_meets_a_damaged_record_is_told_where(t *testing.T) {
 	if err := d.pebble.Set(damaged, []byte("damaged"), pebble.NoSync); err != nil {
 		t.Fatal(err)
 	}
-	_, err := e.PublishAll(context.Background(), batch)
-	if at, ok := errors.AsType[*broker.BatchError](err); !ok || at.Index != 3 || broker.KindOf(err) != broker.Internal {
+	live := broker.Append{Message: &broker.Message{Channel: "/live", ID: "live", Data: []byte("1"), Time: time.Now()}} // which the disk does not see
+	_, err := e.PublishAll(context.Background(), append([]broker.Append{live}, batch...))
+	if at, ok := errors.AsType[*broker.BatchError](err); !ok || at.Index != 4 || broker.KindOf(err) != broker.Internal {
 		t.Fatalf("publishing: %v", err)
 	}
 	if r, err := e.PublishAll(context.Background(), batch[:3]); err != nil || r[0].Duplicate || r[0].Position.Offset != 1 || r[2].Position.Offset != 1 {
