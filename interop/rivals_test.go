@@ -55,9 +55,9 @@ func startFloor(t *testing.T) *racing {
 	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"raw": {"--kind", "nchan", "--server", "http://" + addr}}}
 }
 
-// startWaftRival starts waft as it comes; anybody may publish below /open.
+// startWaftRival starts waft; anybody may publish below /open. The publisher is one Bayeux session, which none of the others holds to a rate.
 func startWaftRival(t *testing.T) *racing {
-	w := startWaft(t)
+	w := startWaftWith(t, "messages_per_session = 1000000")
 	bayeux := []string{"--kind", "bayeux", "--server", w.url + "/bayeux", "--prefix", "/open/bench"}
 	rest := []string{"--server", w.url, "--prefix", "/open/bench"}
 	return &racing{w.proc, false, func() error { return nil }, map[string][]string{"websocket": bayeux, "long-polling": rest, "sse": rest}}
