@@ -19,7 +19,7 @@ VULN   := $(TOOLS)/govulncheck-$(GOVULNCHECK)/govulncheck
 
 # Other people's software that interop talks to, at the versions of Debian 12. The star leaves room
 # for Debian's security fixes. The JavaScript peers are pinned by interop/package-lock.json.
-PEERS := prosody=0.12.3* ejabberd=23.01* python3-slixmpp=1.8.3* ruby-faye=1.4.0* chromium=* nginx=1.22.1* haproxy=2.6.12*
+PEERS := prosody=0.12.3* ejabberd=23.01* python3-slixmpp=1.8.3* ruby-faye=1.4.0* chromium=* nginx=1.22.1* haproxy=2.6.12* strace=6.1*
 
 # How long each fuzz target runs: a time, or a count of inputs (1000x). Searching is for `make fuzz`, which tries other inputs each time.
 # `make test` tries some thousand to see that every target works and finds nothing at hand, from a fixed seed: what passed on one
@@ -172,7 +172,7 @@ TIME ?= 10m
 JSON ?=
 
 .PHONY: loss
-loss: ## waft is killed, paused, cut off and filled up for TIME (10m), and loses nothing; needs Prosody
+loss: ## waft is killed, paused, cut off, slowed down and filled up for TIME (10m), and loses nothing; needs peers
 	$(say) 'loss: $(TIME)'
 	@go test -tags interop -count=1 -timeout 0 -run '^TestLoss$$' -v ./interop/ -loss=$(TIME) $(if $(JSON),-loss-json=$(abspath $(JSON)))
 

@@ -1,11 +1,11 @@
 // Package interop runs the built waft program against software that other
 // people wrote and that is used unmodified: Faye, CometD, Chromium, Fanout's
 // publishers, curl, slixmpp, xmpp.js, strophe.js, stanza, Prosody, ejabberd, nginx
-// and HAProxy.
+// and HAProxy. (strace is there to slow waft down, from outside.)
 //
 // The tests carry the build tag interop and need those programs installed:
 //
-//	apt-get install curl nodejs ruby-faye prosody ejabberd python3-slixmpp chromium nginx haproxy
+//	apt-get install curl nodejs ruby-faye prosody ejabberd python3-slixmpp chromium nginx haproxy strace
 //	cd interop && npm ci
 //	go test -tags interop ./interop/...
 //
@@ -39,9 +39,9 @@
 //     can play, through both XMPP servers.
 //   - crash_test.go: an XMPP server is killed in the middle of a burst; nothing is
 //     lost, and the counts are logged.
-//   - loss_test.go: publishers count and readers resume on every protocol, while nemesis_test.go kills, pauses, cuts and fills;
-//     the package loss judges what was lost, came twice or changed places (`make loss` for long). lossmutant_test.go: and says so
-//     of a broken broker.
+//   - loss_test.go: publishers count and readers resume on every protocol, while nemesis_test.go kills, pauses, cuts, fills and, with
+//     slowdisk_test.go, slows down; the package loss judges what was lost, came twice, changed places or was acknowledged too early
+//     (`make loss` for long). lossmutant_test.go: and says so of a broken broker.
 //   - hostile_test.go: no stanza of an XMPP user ends the link to her server.
 //   - fanout_test.go: Fanout's publishers and what they are told, with the right
 //     key and with a wrong one.

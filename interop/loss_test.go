@@ -34,12 +34,8 @@ var (
 // REST, plain WebSockets, Bayeux and XMPP count, and readers on every protocol resume where they were. No acknowledged message is lost, none changes places, and what
 // comes twice is what docs/guarantees.md says may, with the same id. `make loss` does it for ten minutes.
 func TestLoss(t *testing.T) {
-	need(t, prosodyPeer)
 	t.Parallel()
-	s, err := startProsodyAs("Prosody of the loss checker")
-	if err != nil {
-		t.Fatal(err)
-	}
+	servers := lossServers(t)
 	seed := *lossSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -48,12 +44,15 @@ func TestLoss(t *testing.T) {
 	began := time.Now()
 	dir := t.TempDir()
 	full := mountSmall(t, dir)
-	r := newLossRun(t, seed, dir, nil, s)
+	r := newLossRun(t, seed, dir, nil, servers...)
 	r.full = full
-	r.start(
-		slices.Concat(httpPublishers, webSocketPublishers, bayeuxPublishers, xmppPublishers(s)),
-		slices.Concat(httpLossReaders, webSocketLossReaders, bayeuxLossReaders, xmppLossReaders(s)),
-	)
+	publishers := slices.Concat(httpPublishers, webSocketPublishers, bayeuxPublishers)
+	readers := slices.Concat(httpLossReaders, webSocketLossReaders, bayeuxLossReaders)
+	for _, s := range servers {
+		publishers = append(publishers, xmppPublishers(s)...)
+		readers = append(readers, xmppLossReaders(s)...)
+	}
+	r.start(publishers, readers)
 	n := startNemesis(r, rand.New(rand.NewPCG(seed, 2)))
 	n.harm(*lossTime)
 	v := r.finish()
@@ -75,6 +74,27 @@ func TestLoss(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// lossServers are a Prosody and, in a long run, an ejabberd, which takes seconds to start again: in a brief one
+// TestCrash_of_the_server_loses_nothing has to do.
+func lossServers(t *testing.T) (servers []*xmppServer) {
+	need(t, prosodyPeer)
+	starts := []func(string) (*xmppServer, error){startProsodyAs}
+	names := []string{"Prosody"}
+	if *lossTime > 0 {
+		need(t, ejabberdPeer)
+		starts, names = append(starts, startEjabberdAs), append(names, "ejabberd")
+	}
+	for i, start := range starts {
+		s, err := start(names[i] + " of the loss checker")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.name = names[i]
+		servers = append(servers, s)
+	}
+	return servers
 }
 
 var lossChannels = []string{"/loss/a", "/loss/b", "/loss/c"}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"waft/interop/loss"
 )
@@ -272,5 +273,36 @@ func swapEvents(e *brokenEvents, text string) {
 	if e.held != "" && e.n%brokenEvery == len(lossChannels) {
 		e.write(e.held)
 		e.held = ""
+	}
+}
+
+// A disk that takes its time shows who does not wait for it: here waft itself, told not to.
+func TestLoss_notices_what_is_acknowledged_before_it_is_on_the_disk(t *testing.T) {
+	t.Parallel()
+	if err := maySlowDown(t); err != nil {
+		t.Skipf("nothing slows the disk down: %v", err)
+	}
+	r := newLossRun(t, 1, t.TempDir(), nil)
+	r.w.proc.stop()
+	r.w.configure(t, "fsync = \"interval\"\n") // behind [disk]
+	r.w.start(t)
+	r.start(httpPublishers, httpLossReaders[2:3])
+	n := &nemesis{lossRun: r}
+	n.slowed(500*time.Millisecond, func() {
+		if err := await("an early answer", func() error {
+			if p := r.ledger.Judge().Published; len(p) == 0 || p[0].Early == 0 {
+				return fmt.Errorf("none: %+v", p)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	v := r.finish()
+	if err := v.Err(); err == nil || !strings.Contains(err.Error(), "acknowledged before they can have been stored") {
+		t.Error(err)
+	}
+	if row := v.Readers[0]; !row.OK() {
+		t.Errorf("%+v", row)
 	}
 }

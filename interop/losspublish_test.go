@@ -267,7 +267,7 @@ func (c *rawClient) redial(addr string) error {
 
 // xmppPublishers publish everything once, and take for acknowledged what has a result.
 func xmppPublishers(server *xmppServer) []lossPublisher {
-	return []lossPublisher{{"xmpp", "XMPP", func(s *lossSource) {
+	return []lossPublisher{{"xmpp-" + server.name, "XMPP" + through(server), func(s *lossSource) {
 		var alice *rawUser
 		defer func() {
 			if alice != nil {

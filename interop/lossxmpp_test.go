@@ -15,13 +15,15 @@ import (
 // it; what the server had not answered for comes again on the next link.
 func xmppLossReaders(s *xmppServer) []lossReader {
 	return []lossReader{
-		{name: "XMPP archive", follow: func(ctx context.Context, l *lossReading) error { return l.readKept(ctx, s, l.readArchive) }},
-		{name: "XMPP items", follow: func(ctx context.Context, l *lossReading) error { return l.readKept(ctx, s, l.readItems) }},
-		{name: xmppEvents, terms: loss.Terms{Again: true, MayMiss: true}, follow: func(ctx context.Context, l *lossReading) error { return l.listen(ctx, s) }},
+		{name: "XMPP archive" + through(s), follow: func(ctx context.Context, l *lossReading) error { return l.readKept(ctx, s, l.readArchive) }},
+		{name: "XMPP items" + through(s), follow: func(ctx context.Context, l *lossReading) error { return l.readKept(ctx, s, l.readItems) }},
+		{name: xmppEvents(s), terms: loss.Terms{Again: true, MayMiss: true}, follow: func(ctx context.Context, l *lossReading) error { return l.listen(ctx, s) }},
 	}
 }
 
-const xmppEvents = "XMPP events"
+func xmppEvents(s *xmppServer) string { return "XMPP events" + through(s) }
+
+func through(s *xmppServer) string { return ", " + s.name }
 
 // item follows the tokens of a stanza to the messages in it.
 type itemTokens struct {

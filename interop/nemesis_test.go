@@ -3,10 +3,12 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +21,7 @@ type nemesis struct {
 	rand *rand.Rand
 
 	brief bool          // a run of a few seconds
+	slows bool          // it may have hold of waft's system calls
 	done  []string      // names
 	log   []string      // when each began and ended, for who looks for what it did
 	took  time.Duration // all of it
@@ -31,8 +34,9 @@ func (n *nemesis) harms() []harm {
 		{"connections cut, swallowed or half-open", n.wound},
 		{"SIGSTOP for up to 3 s", n.pause},
 		{"disk full", n.fill},
-		{"XMPP link cut", func() { n.w.links[0].cut() }},
-		{"kill -9 of Prosody", n.killServer},
+		{"disk slow: each fsync takes 50 to 500 ms", n.slow},
+		{"XMPP link cut", func() { n.link().cut() }},
+		{"kill -9 while the disk is slow", n.killSlow},
 		{"kill -9 while connections are cut", func() { n.wounded(n.kill) }},
 		{"kill -9 during the start", n.killTwice},
 		{"XMPP link away for up to 2 s", n.interrupt},
@@ -40,10 +44,18 @@ func (n *nemesis) harms() []harm {
 		{"stop and start", n.stop},
 		{"SIGSTOP for 5 s, longer than clients wait", func() { n.stopped(5 * time.Second) }},
 	}
+	for _, l := range n.w.links {
+		all = append(all,
+			harm{"kill -9 of " + l.name, func() { n.restartServer(l, (*process).kill) }},
+			harm{"stop and start of " + l.name, func() { n.restartServer(l, (*process).stop) }})
+	}
 	for i, h := range all {
 		if h.name == "disk full" && !n.full {
 			all[i] = harm{"disk full, by a restart with a min_free that no disk has", n.refuse}
 		}
+	}
+	if !n.slows {
+		all = slices.DeleteFunc(all, func(h harm) bool { return strings.Contains(h.name, "slow") })
 	}
 	return all
 }
@@ -55,13 +67,19 @@ type harm struct {
 
 // briefHarms are how many of harms a run of a few seconds has, each a part of its time.
 const (
-	briefHarms = 5
+	briefHarms = 6
 	briefPart  = 3
 )
 
 func startNemesis(r *lossRun, random *rand.Rand) *nemesis {
 	n := &nemesis{lossRun: r, rand: random}
-	n.watchLink()
+	for _, l := range n.w.links {
+		n.watchLink(l)
+	}
+	err := maySlowDown(r.t)
+	if n.slows = err == nil; err != nil {
+		r.t.Logf("nothing slows the disk down: %v", err)
+	}
 	return n
 }
 
@@ -186,45 +204,97 @@ func (n *nemesis) refuse() {
 	n.w.start(n.t)
 }
 
-func (n *nemesis) killServer() {
-	s := n.w.links[0].xmppServer
-	s.proc.kill()
-	if err := s.restart(); err != nil {
-		n.t.Fatal(err)
-	}
-	n.linkUp()
+// slow has waft wait long for its disk.
+func (n *nemesis) slow() { n.slowed(n.some(50, 450), func() { n.sleep(1000, 2000) }) }
+
+// killSlow kills waft while publishes wait.
+func (n *nemesis) killSlow() {
+	n.slowed(n.some(50, 450), func() { n.sleep(0, 1000) }, n.w.proc.kill)
+	n.sleep(0, 300)
+	n.w.start(n.t)
 }
 
-// interrupt keeps the link away, and lets what waits for it grow.
+// slowed has every fsync of waft take so much longer meanwhile, until at least one publish has waited for one, and tells the ledger how long. What
+// comes last is done while it still does.
+func (n *nemesis) slowed(delay time.Duration, meanwhile func(), last ...func()) {
+	d, err := slowDown(n.t, n.w.proc, delay)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	slow := n.ledger.Slow(delay * 9 / 10) // to be above all rounding
+	meanwhile()
+	err = await("an answer that took long", func() error {
+		switch {
+		case d.count() == 0:
+			return errors.New("nothing has been forced to the disk")
+		case slow.Answered() == 0:
+			return errors.New("nobody has an answer")
+		}
+		return nil
+	})
+	slow.End()
+	for _, do := range last {
+		do()
+	}
+	d.end()
+	if err != nil {
+		n.t.Errorf("the disk was not slow: %v", err)
+	}
+}
+
+// link is that to one of the servers.
+func (n *nemesis) link() *link { return n.w.links[n.rand.IntN(len(n.w.links))] }
+
+func (n *nemesis) restartServer(l *link, end func(*process)) {
+	before := l.connections()
+	end(l.proc)
+	if err := l.restart(); err != nil {
+		n.t.Fatal(err)
+	}
+	err := await("a new link to "+l.name, func() error {
+		if l.connections() == before {
+			return errors.New("waft still has the old one")
+		}
+		return nil
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.linkUp(l)
+}
+
+// interrupt keeps a link away, and lets what waits for it grow.
 func (n *nemesis) interrupt() {
-	n.w.links[0].interrupt()
+	l := n.link()
+	l.interrupt()
 	n.sleep(500, 1500)
-	n.w.links[0].resume()
-	n.linkUp()
+	l.resume()
+	n.linkUp(l)
 }
 
 // hold keeps back what waft sends, and breaks nothing.
 func (n *nemesis) hold() {
-	_, release := n.w.links[0].hold(func([]byte) bool { return true })
+	l := n.link()
+	_, release := l.hold(func([]byte) bool { return true })
 	n.sleep(500, 1500)
 	release()
-	n.linkUp()
+	n.linkUp(l)
 }
 
-func (n *nemesis) linkUp() {
-	if err := await("the link", func() error { return n.w.alive(n.w.links[0].up()) }); err != nil {
+func (n *nemesis) linkUp(l *link) {
+	if err := await("the link to "+l.name, func() error { return n.w.alive(l.up()) }); err != nil {
 		n.t.Fatal(err)
 	}
 }
 
 // watchLink has every new connection of waft to the server count as a break for who listens to events: what was sent before it may come
 // once more.
-func (n *nemesis) watchLink() {
-	reader := n.readers[xmppEvents]
+func (n *nemesis) watchLink(link *link) {
+	reader := n.readers[xmppEvents(link.xmppServer)]
 	if reader == nil {
 		return
 	}
-	link, seen := n.w.links[0], n.w.links[0].connections()
+	seen := link.connections()
 	n.running.Go(func() {
 		for n.ctx.Err() == nil {
 			for now := link.connections(); seen < now; seen++ {

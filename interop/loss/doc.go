@@ -1,7 +1,7 @@
 // Package loss judges a broker from outside: what was acknowledged to publishers against what readers were handed.
 //
 //	publishers ── Send, Acknowledge ──▶ Ledger ◀── Take, Break, Told ── readers
-//	                                      │
+//	                                      │ ◀── Slow ── whoever slows the disk down
 //	                                   Judge ──▶ Verdict: a table, JSON, an error
 //
 // It knows no protocol and opens no connection. interop/loss_test.go has the publishers, the readers and those who do harm
@@ -20,10 +20,12 @@
 //     order than to the reader that has most of the channel. First copies count.
 //   - Told: the reader could not resume, and was told so.
 //   - Strange: nobody has sent it.
+//   - Early: acknowledged in less time than storing took just then (Slow), so that the answer cannot have meant that it was stored. What
+//     SIGKILL does not show, because the kernel keeps what was written and not forced to the disk, this does.
 //
 // A channel ends with its Last message: what comes behind it is passed over, so that every reader is judged by the same messages.
 //
 // # Files
 //
-// ledger.go notes, reader.go notes what one reader is handed, judge.go compares, table.go shows.
+// ledger.go notes, slow.go notes when storing takes long, reader.go notes what one reader is handed, judge.go compares, table.go shows.
 package loss

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Verdict is what became of everything.
@@ -19,6 +20,17 @@ type Published struct {
 	Protocol     string `json:"protocol"`
 	Sent         int    `json:"sent"`
 	Acknowledged int    `json:"acknowledged"`
+	Slowly       int    `json:"slowly"` // of these, while nothing could be stored quickly
+	Early        int    `json:"early"`  // and of these, sooner than anything could be stored
+
+	Findings []string `json:"findings,omitempty"` // the first few of the early
+}
+
+// find notes one that was acknowledged early.
+func (p *Published) find(k Key, took, least time.Duration) {
+	if p.Early++; p.Early <= maxFindings {
+		p.Findings = append(p.Findings, fmt.Sprintf("early: %v was acknowledged after %v, when storing took %v", k, took, least))
+	}
 }
 
 // Row is what one reader was handed. doc.go says what the words mean.
@@ -44,6 +56,11 @@ func (r Row) OK() bool { return r.Lost+r.Excess+r.Reordered+r.Told+r.Strange == 
 // Err says what is wrong, or is nil.
 func (v Verdict) Err() error {
 	var errs []error
+	for _, p := range v.Published {
+		if p.Early > 0 {
+			errs = append(errs, fmt.Errorf("%s: %d acknowledged before they can have been stored:\n  %s", p.Protocol, p.Early, strings.Join(p.Findings, "\n  ")))
+		}
+	}
 	for _, r := range v.Readers {
 		if !r.OK() {
 			errs = append(errs, fmt.Errorf("%s: %d lost, %d repeated in excess, %d re-ordered, told of loss %d times, %d strange:\n  %s",
@@ -103,6 +120,7 @@ func (l *Ledger) published() []Published {
 		p.Sent++
 		if e.acknowledged > 0 {
 			p.Acknowledged++
+			l.judgeEarly(p, k, e)
 		}
 	}
 	var all []Published

@@ -24,12 +24,13 @@ type Ledger struct {
 	kinds   map[string]string // publisher → protocol
 	last    map[string]Key    // of each channel that has ended
 	readers []*Reader
+	slow    []*Slow // one after the other
 }
 
 // entry is what is known of a message. The numbers are the ledger's clock; 0: not yet.
 type entry struct {
 	sent, acknowledged int64
-	at                 time.Time // of the acknowledgement, for people
+	began, at          time.Time // when these were
 }
 
 // NewLedger makes an empty one.
@@ -50,7 +51,7 @@ func (l *Ledger) Send(k Key) {
 	defer l.mu.Unlock()
 	l.clock++
 	if l.sent[k] == nil {
-		l.sent[k] = &entry{sent: l.clock}
+		l.sent[k] = &entry{sent: l.clock, began: time.Now()}
 	}
 }
 
@@ -61,6 +62,7 @@ func (l *Ledger) Acknowledge(k Key) {
 	l.clock++
 	if e := l.sent[k]; e != nil && e.acknowledged == 0 {
 		e.acknowledged, e.at = l.clock, time.Now()
+		l.answeredSlowly(e)
 	}
 }
 
