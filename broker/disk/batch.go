@@ -90,6 +90,7 @@ func (e *Engine) store(ctx context.Context, list ...*publication) (fault int, er
 		grows: grows, many: len(list),
 		run: func(t *txn) error {
 			written := t.batch.Len()
+			fault = -1 // it may run twice
 			for i, p := range list {
 				if err := p.run(t); err != nil {
 					fault = i

@@ -16,7 +16,7 @@ import (
 type op struct {
 	grows bool             // it needs room on the disk
 	many  int              // how many operations it counts for; 0: one
-	run   func(*txn) error // on the committer: reads, decides, and writes to the batch. It has written nothing when it fails
+	run   func(*txn) error // on the committer: reads, decides, and writes to the batch. If it has written when it fails, the error is fatal's. It may run twice
 	after func()           // on the committer, when it is stored, in the order of run; must not block. nil: nothing
 	done  chan error       // capacity 1
 }
@@ -91,10 +91,22 @@ func (d *DB) commitAll() {
 			}
 			break
 		}
-		for rest := ops; len(rest) > 0; {
-			rest = rest[d.commit(rest):]
-		}
+		d.commitEvery(ops)
 		clear(ops)
+	}
+}
+
+// commitEvery stores ops in as few commits as it can. One that spoils its commit, because it failed when it had written something, is told
+// so, and those before it, whose commit that was too, are stored without it: nobody's publish fails for another's. They have run
+// before and do so again on the same database, so each op runs twice at most.
+func (d *DB) commitEvery(ops []*op) {
+	for len(ops) > 0 {
+		n, spoilt := d.commit(ops)
+		if spoilt != nil {
+			d.commitEvery(ops[:n-1])
+			ops[n-1].done <- told(spoilt)
+		}
+		ops = ops[n:]
 	}
 }
 
@@ -137,7 +149,7 @@ type txn struct {
 	sequence uint64
 	ops      []*op
 	results  []error
-	failed   error // it must not be committed
+	spoilt   error // it must not be committed: that of its last op
 
 	forgotten map[*Engine]uint64 // mark.go; nil: nothing
 }
@@ -151,12 +163,13 @@ type work struct {
 	modified bool
 }
 
-// commit stores as many of the ops as one batch takes, answers them, and says how many they were.
-func (d *DB) commit(ops []*op) (n int) {
+// commit stores as many of the ops as one batch takes, answers them, and says how many they were. If the last of them has spoilt the
+// batch, it says how: then nothing is stored, and nobody answered.
+func (d *DB) commit(ops []*op) (n int, spoilt error) {
 	d.pebbleMu.RLock()
 	defer d.pebbleMu.RUnlock()
 	if err := d.failure(); err != nil {
-		return answer(ops, err)
+		return answer(ops, err), nil
 	}
 	full := d.noRoom()
 	if full != nil {
@@ -167,7 +180,7 @@ func (d *DB) commit(ops []*op) (n int) {
 		sequence: d.sequence + 1, revision: d.revision,
 	}
 	defer func() { _ = t.batch.Close() }()
-	for n < len(ops) && t.failed == nil && (n == 0 || t.batch.Len() < maxBytes) {
+	for n < len(ops) && t.spoilt == nil && (n == 0 || t.batch.Len() < maxBytes) {
 		o := ops[n]
 		var err error
 		if full != nil && o.grows {
@@ -178,10 +191,11 @@ func (d *DB) commit(ops []*op) (n int) {
 		t.ops, t.results = append(t.ops, o), append(t.results, err)
 		n++
 	}
-	err := t.failed
-	if err == nil {
-		err = t.writeHeads()
+	if t.spoilt != nil {
+		t.revert()
+		return n, t.spoilt
 	}
+	err := t.writeHeads()
 	if err == nil && !t.batch.Empty() {
 		if err = d.write(t); err != nil {
 			d.doubt = t
@@ -189,17 +203,15 @@ func (d *DB) commit(ops []*op) (n int) {
 				ch.engine.pin(ch)
 			}
 			d.fail(err)
-			answer(t.ops, d.failure())
-			return n
+			return answer(t.ops, d.failure()), nil
 		}
 	}
 	if err != nil {
 		t.revert()
-		answer(t.ops, unavailable(err))
-		return n
+		return answer(t.ops, unavailable(err)), nil
 	}
 	t.finish()
-	return n
+	return n, nil
 }
 
 func (d *DB) write(t *txn) error {
@@ -239,7 +251,7 @@ func (t *txn) finish() {
 	}
 	for i, o := range t.ops {
 		select {
-		case o.done <- t.results[i]:
+		case o.done <- told(t.results[i]):
 		default: // it was given up for lost
 		}
 	}
@@ -298,10 +310,18 @@ func (t *txn) writeHeads() error {
 
 func (t *txn) get(key []byte) ([]byte, error) { return own(t.batch.Get(key)) }
 
-// fatal notes that the commit cannot be: what was read or written is not to be relied on.
+// fatal notes that the commit cannot be: its last op has written a part of what it should.
 func (t *txn) fatal(err error) error {
-	t.failed = err
+	t.spoilt = err
 	return err
+}
+
+// told is an op's error as the broker tells it: its own, or the disk's.
+func told(err error) error {
+	if _, own := errors.AsType[*broker.Error](err); own || err == nil {
+		return err
+	}
+	return unavailable(err)
 }
 
 // unavailable is an error of the disk as the broker tells it.

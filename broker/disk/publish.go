@@ -95,6 +95,7 @@ func (ch *channel) recall(key string, now time.Time) (broker.Receipt, bool) {
 // run gives the message its place.
 func (p *publication) run(t *txn) error {
 	ch := p.channel
+	p.removed = 0
 	if p.Key != "" {
 		first, found, err := t.findKey(ch, p.Key)
 		if err != nil || found {
@@ -138,7 +139,7 @@ func (p *publication) stored() {
 	}
 }
 
-// all makes a change to a channel, or nothing of it; if it is too late for that, the commit fails.
+// all makes a change to a channel, or nothing of it; if it is too late for that, the commit is tried again without it.
 func (t *txn) all(w *work, change func() error) error {
 	before, written := *w, t.batch.Len()
 	w.modified = true
