@@ -60,7 +60,8 @@ func (l *lossReading) listen(ctx context.Context, s *xmppServer) error {
 	}
 	defer bob.conn.Close()
 	defer context.AfterFunc(ctx, func() { bob.conn.Close() })()
-	if l.place[""] == "" { // once: waft keeps the subscription
+	away := l.place[""] != ""
+	if !away { // once: waft keeps the subscription
 		for _, channel := range l.channels {
 			if err := bob.subscribe(s, channel); err != nil {
 				return err
@@ -77,6 +78,10 @@ func (l *lossReading) listen(ctx context.Context, s *xmppServer) error {
 			return err
 		}
 		if text, ok := in.take(token); ok {
+			if away { // and not since the login: the server may not have known of it yet
+				l.Gap()
+				away = false
+			}
 			l.took(in.node, in.id, []byte(text))
 		}
 	}

@@ -294,15 +294,7 @@ func (n *nemesis) watchLink(link *link) {
 	if reader == nil {
 		return
 	}
-	seen := link.connections()
-	n.running.Go(func() {
-		for n.ctx.Err() == nil {
-			for now := link.connections(); seen < now; seen++ {
-				reader.Break()
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-	})
+	link.onAccept(reader.Break)
 }
 
 // smallDisk is the size of the file system that can be filled.

@@ -20,6 +20,7 @@ type relay struct {
 	open  map[net.Conn]bool
 	down  bool // whoever comes is shown the door
 	held  *hold
+	tell  func() // of every new connection, before anything passes; nil: nobody
 }
 
 // hold keeps back what clients send.
@@ -44,6 +45,9 @@ func startRelay(t *testing.T, target string) *relay {
 			}
 			r.mu.Lock()
 			r.count++
+			if r.tell != nil {
+				r.tell()
+			}
 			if r.down {
 				_ = conn.Close()
 			} else {
@@ -60,6 +64,13 @@ func (r *relay) connections() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count
+}
+
+// onAccept has f called for every connection from now on, before anything passes on it.
+func (r *relay) onAccept(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tell = f
 }
 
 // cut ends all connections.

@@ -1,6 +1,6 @@
 // Package loss judges a broker from outside: what was acknowledged to publishers against what readers were handed.
 //
-//	publishers ── Send, Acknowledge ──▶ Ledger ◀── Take, Break, Told ── readers
+//	publishers ── Send, Acknowledge ──▶ Ledger ◀── Take, Break, Gap, Told ── readers
 //	                                      │ ◀── Slow ── whoever slows the disk down
 //	                                   Judge ──▶ Verdict: a table, JSON, an error
 //
@@ -13,7 +13,8 @@
 // that "acknowledged before the other was sent" is a fact and not a measurement.
 //
 //   - Lost: acknowledged, or handed to some other reader, and never handed to this one. A publish without an answer may have been
-//     stored or not; but what one reader has seen has happened for all. A reader whose Terms say MayMiss has missed it instead.
+//     stored or not; but what one reader has seen has happened for all. A reader whose Terms say MayMiss has missed it instead, if it had a
+//     Break or a Gap between the sending of the message and the next one that came to it.
 //   - Repeated: handed over again. In excess, if the terms do not allow that: Again allows once more for each Break since the
 //     message was sent. Always in excess if the identity (an item's id, or a position) is another.
 //   - Reordered: handed over behind a message of its channel that was sent only after this one had been acknowledged; or in another

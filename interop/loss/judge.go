@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -92,7 +93,7 @@ func (l *Ledger) Judge() Verdict {
 		for _, name := range slices.Sorted(maps.Keys(r.channels)) {
 			t := r.channels[name]
 			row.Delivered += len(t.order)
-			l.judgeLost(&row, r, t, happened[name])
+			l.judgeLost(&row, r, t, happened[name], l.fullest(name))
 			l.judgeRepeats(&row, r, t)
 			l.judgeOrder(&row, t)
 			l.judgeAgreement(&row, t, l.fullest(name))
@@ -154,7 +155,7 @@ func (l *Ledger) happened() map[string]map[Key]bool {
 	return all
 }
 
-func (l *Ledger) judgeLost(row *Row, r *Reader, t *taken, happened map[Key]bool) {
+func (l *Ledger) judgeLost(row *Row, r *Reader, t *taken, happened map[Key]bool, fullest *taken) {
 	var missing []Key
 	for k := range happened {
 		if l.sent[k].acknowledged > 0 {
@@ -165,8 +166,9 @@ func (l *Ledger) judgeLost(row *Row, r *Reader, t *taken, happened map[Key]bool)
 		}
 	}
 	if r.terms.MayMiss {
-		row.Missed += len(missing)
-		return
+		excused := l.excused(r, t, fullest)
+		missing = slices.DeleteFunc(missing, func(k Key) bool { return excused[k] })
+		row.Missed += len(excused)
 	}
 	slices.SortFunc(missing, func(a, b Key) int { return int(l.sent[a].sent - l.sent[b].sent) })
 	for _, k := range missing {
@@ -176,6 +178,21 @@ func (l *Ledger) judgeLost(row *Row, r *Reader, t *taken, happened map[Key]bool)
 			row.find(&row.Lost, "lost: %v, not acknowledged, but another reader has it", k)
 		}
 	}
+}
+
+// excused is what was under way when something broke, or while the reader was away: between the sending of a message and the next one that
+// came of its channel.
+func (l *Ledger) excused(r *Reader, t, fullest *taken) map[Key]bool {
+	keys := map[Key]bool{}
+	next := int64(math.MaxInt64)
+	for _, k := range slices.Backward(fullest.order) {
+		if c := t.of[k]; c != nil {
+			next = c.at
+		} else if r.interrupted(l.sent[k].sent, next) {
+			keys[k] = true
+		}
+	}
+	return keys
 }
 
 func (l *Ledger) judgeRepeats(row *Row, r *Reader, t *taken) {

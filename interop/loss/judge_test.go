@@ -98,9 +98,19 @@ func TestJudge_finds_nothing_in_an_honest_run(t *testing.T) {
 				i -= rapid.IntRange(0, i+1).Draw(t, "back")
 			}
 		}
-		// And one that is handed a part.
-		part := slices.DeleteFunc(slices.Clone(r.stored), func(loss.Key) bool { return rapid.Bool().Draw(t, "missed") })
-		r.read(loss.Terms{MayMiss: true}, part...)
+		// And one that is handed a part, and interrupted wherever something is missing.
+		away := r.Reader("away", "test", loss.Terms{MayMiss: true}, channel)
+		var part []loss.Key
+		for _, k := range r.stored {
+			if !rapid.Bool().Draw(t, "missed") {
+				part = append(part, k)
+				away.Take(k, "")
+			} else if rapid.Bool().Draw(t, "away") {
+				away.Gap()
+			} else {
+				away.Break()
+			}
+		}
 		if err := r.Judge().Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -273,6 +283,61 @@ func TestJudge_accepts_a_late_publish_that_nobody_had_acknowledged(t *testing.T)
 	r.Take(a, "")
 	if err := l.Judge().Err(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who may miss what was under way when something broke may not miss what was not.
+func TestJudge_counts_what_is_missed_while_nothing_is_broken(t *testing.T) {
+	key := func(n int) loss.Key { return loss.Key{Channel: channel, Publisher: "p", N: n} }
+	for _, c := range []struct {
+		name         string
+		broken       func(r *loss.Reader, moment string)
+		missed, lost int
+	}{
+		{"never", func(*loss.Reader, string) {}, 0, 1},
+		{"before it was sent", func(r *loss.Reader, at string) {
+			if at == "before it was sent" {
+				r.Break()
+			}
+		}, 0, 1},
+		{"when it was under way", func(r *loss.Reader, at string) {
+			if at == "when it was under way" {
+				r.Break()
+			}
+		}, 1, 0},
+		{"away when it was under way", func(r *loss.Reader, at string) {
+			if at == "when it was under way" {
+				r.Gap()
+			}
+		}, 1, 0},
+		{"after the next has come", func(r *loss.Reader, at string) {
+			if at == "after the next has come" {
+				r.Break()
+				r.Gap()
+			}
+		}, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := loss.NewLedger()
+			whole := l.Reader("whole", "test", loss.Terms{}, channel)
+			r := l.Reader("reader", "test", loss.Terms{Again: true, MayMiss: true}, channel)
+			send := func(n int, to ...*loss.Reader) {
+				l.Send(key(n))
+				l.Acknowledge(key(n))
+				for _, reader := range to {
+					reader.Take(key(n), "")
+				}
+			}
+			send(1, whole, r)
+			c.broken(r, "before it was sent")
+			send(2, whole)
+			c.broken(r, "when it was under way")
+			send(3, whole, r)
+			c.broken(r, "after the next has come")
+			if row := l.Judge().Readers[1]; row.Missed != c.missed || row.Lost != c.lost || row.OK() != (c.lost == 0) {
+				t.Errorf("%+v", row)
+			}
+		})
 	}
 }
 

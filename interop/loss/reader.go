@@ -5,7 +5,7 @@ import "slices"
 // Terms are what a reader has been promised, beside one order. The zero Terms promise everything, once.
 type Terms struct {
 	Again   bool // a message may come once more for each Break since it was sent
-	MayMiss bool // what was under way when something broke may not come
+	MayMiss bool // what was under way at a Break, or a Gap, may not come
 }
 
 // Reader is what one reader was handed. Its fields are guarded by the ledger's mutex.
@@ -16,6 +16,7 @@ type Reader struct {
 
 	channels map[string]*taken
 	breaks   []int64 // the ledger's clock
+	gaps     []int64 // likewise, and with the breaks
 	told     []string
 	strange  []Key
 }
@@ -29,6 +30,7 @@ type taken struct {
 
 type copies struct {
 	n        int
+	at       int64 // the ledger's clock, of the first
 	identity string
 	other    int // copies with another identity
 }
@@ -49,6 +51,7 @@ func (l *Ledger) Reader(name, protocol string, terms Terms, channels ...string) 
 func (r *Reader) Take(k Key, identity string) {
 	r.ledger.mu.Lock()
 	defer r.ledger.mu.Unlock()
+	r.ledger.clock++
 	t := r.channels[k.Channel]
 	if t == nil || r.ledger.sent[k] == nil {
 		r.strange = append(r.strange, k)
@@ -59,7 +62,7 @@ func (r *Reader) Take(k Key, identity string) {
 	}
 	c := t.of[k]
 	if c == nil {
-		c = &copies{identity: identity}
+		c = &copies{at: r.ledger.clock, identity: identity}
 		t.of[k] = c
 		t.order = append(t.order, k)
 	}
@@ -75,6 +78,15 @@ func (r *Reader) Break() {
 	defer r.ledger.mu.Unlock()
 	r.ledger.clock++
 	r.breaks = append(r.breaks, r.ledger.clock)
+	r.gaps = append(r.gaps, r.ledger.clock)
+}
+
+// Gap notes that the reader has been away until now.
+func (r *Reader) Gap() {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	r.ledger.clock++
+	r.gaps = append(r.gaps, r.ledger.clock)
 }
 
 // Told notes that the reader was told that something is lost.
@@ -94,6 +106,12 @@ func (r *Reader) Ended(channels ...string) bool {
 		}
 	}
 	return true
+}
+
+// interrupted tells whether there was a break or a gap between two times of the clock.
+func (r *Reader) interrupted(from, to int64) bool {
+	i, _ := slices.BinarySearch(r.gaps, from)
+	return i < len(r.gaps) && r.gaps[i] < to
 }
 
 // breaksSince counts them.
