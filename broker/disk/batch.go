@@ -8,16 +8,16 @@ import (
 
 var _ broker.Batcher = (*Engine)(nil)
 
-// PublishAll implements broker.Batcher: what is kept of a batch is one op, and so of one commit. What is not kept comes after it;
-// if nothing is, nobody waits. What is refused before the disk sees any of the batch is a *broker.BatchError.
+// PublishAll implements broker.Batcher: what the disk has to see of a batch is one op, and so of one commit. What it has not comes after it;
+// if it has nothing to see, nobody waits. What is refused before the disk sees any of the batch is a *broker.BatchError.
 func (e *Engine) PublishAll(ctx context.Context, batch []broker.Append) ([]broker.Receipt, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
 	}
 	defer e.leave()
 	all := make([]*publication, len(batch))
-	var keep []*publication
-	var number []int // of each of keep in the batch
+	var disk []*publication
+	var number []int // of each of disk in the batch
 	bytes := int64(0)
 	for i, a := range batch {
 		ch, err := e.acquire(a.Message.Channel)
@@ -28,15 +28,17 @@ func (e *Engine) PublishAll(ctx context.Context, batch []broker.Append) ([]broke
 		all[i] = &publication{Append: a, channel: ch}
 		if a.Keep.Size > 0 {
 			all[i].encoded = encodeMessage(a.Message)
-			keep, number = append(keep, all[i]), append(number, i)
 			bytes += int64(a.Message.Size())
 			if err := e.room(bytes); err != nil {
 				return nil, &broker.BatchError{Index: i, Err: err}
 			}
 		}
+		if a.Keep.Size > 0 || ch.hasHistory() {
+			disk, number = append(disk, all[i]), append(number, i)
+		}
 	}
-	if len(keep) > 0 {
-		if fault, err := e.store(ctx, keep...); fault >= 0 {
+	if len(disk) > 0 {
+		if fault, err := e.store(ctx, disk...); fault >= 0 {
 			return nil, &broker.BatchError{Index: number[fault], Err: err}
 		} else if err != nil {
 			return nil, err
@@ -44,19 +46,25 @@ func (e *Engine) PublishAll(ctx context.Context, batch []broker.Append) ([]broke
 	}
 	receipts := make([]broker.Receipt, len(batch))
 	for i, p := range all {
-		if p.Keep.Size <= 0 {
-			if err := e.passOrStore(ctx, p); err != nil {
-				return nil, err
-			}
-		} else {
+		if len(number) > 0 && number[0] == i {
+			number = number[1:]
 			p.channel.deliverDue()
+		} else if err := e.passOrStore(ctx, p); err != nil {
+			return nil, err
 		}
 		receipts[i] = p.receipt
 	}
 	return receipts, nil
 }
 
-// passOrStore is for what is not kept.
+// hasHistory tells whether there is history on the disk, which goes when the channel comes to keep nothing.
+func (ch *channel) hasHistory() bool {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	return ch.kept
+}
+
+// passOrStore is for what is not kept, and stores only if the channel has come to have a history since it was looked at.
 func (e *Engine) passOrStore(ctx context.Context, p *publication) error {
 	if r, ok := p.channel.pass(p.Append); ok {
 		p.receipt = r

@@ -135,3 +135,22 @@ func TestBatch_that_meets_a_damaged_record_is_told_where(t *testing.T) {
 		t.Errorf("publishing those before it: %+v, %v", r, err)
 	}
 }
+
+// What a channel had kept goes with the first message under a rule that keeps nothing: in the same commit as the rest of a batch, or not at all.
+func TestBatch_is_stored_whole_with_a_channel_that_comes_to_keep_nothing(t *testing.T) {
+	d := openDB(t, inMemory())
+	e := start(t, d)
+	publish(t, e, "/was", "1", broker.Append{Keep: keep})
+	was := broker.Append{Message: &broker.Message{Channel: "/was", ID: "2", Data: []byte("1"), Time: time.Now()}}
+	before := d.Stats()
+	receipts, err := e.PublishAll(context.Background(), append(items(2), was, items(3)[2]))
+	if err != nil || receipts[2].ID != "2" || receipts[2].Position.Offset != 2 || receipts[3].ID != "2" || receipts[3].Position.Offset != 1 {
+		t.Fatalf("publishing: %+v, %v", receipts, err)
+	}
+	if s := d.Stats(); s.Commits != before.Commits+1 || s.Operations != before.Operations+4 {
+		t.Errorf("counted were %+v, then %+v", before, s)
+	}
+	if p, err := e.History(context.Background(), "/was", broker.Range{}); err != nil || p.Total != 0 {
+		t.Errorf("the history is %+v, %v", p, err)
+	}
+}

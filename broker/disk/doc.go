@@ -29,6 +29,8 @@
 //     nothing to keep for Options.Forget; when its rule came to keep nothing. A snapshot of a whole disk cannot be told from
 //     the disk: whoever puts one back removes waft-identity before the start.
 //   - A batch is one commit: all of it is stored, or nothing.
+//   - Whoever publishes fails for his own message, or because of the disk, and never for another's: what meets a damaged record is
+//     told so (Internal), and those whose wait for the disk it shared are stored without it.
 //   - What is forgotten for another reason than a limit changes the realm's mark, in the commit that forgets it (mark.go).
 //   - A backup is a whole database as of one moment after it was asked for, or not there; its failures are none of the database's.
 //   - What has grown too old stays away when the channel's age limit grows: with the message that brings the new limit, what had expired

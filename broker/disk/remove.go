@@ -19,10 +19,7 @@ func (e *Engine) Remove(ctx context.Context, c broker.Channel, id string, notify
 	}
 	defer e.release(ch)
 	missing := broker.Errorf(broker.NotFound, "channel %s keeps no item %s", c, broker.Quote(id))
-	ch.mu.Lock()
-	kept := ch.kept
-	ch.mu.Unlock()
-	if !kept {
+	if !ch.hasHistory() {
 		return missing
 	}
 	var out pending

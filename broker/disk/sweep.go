@@ -116,10 +116,7 @@ func (e *Engine) sweep(c broker.Channel) error {
 		err := e.db.do(context.Background(), &op{
 			run: func(t *txn) error {
 				more = false
-				ch.mu.Lock()
-				kept := ch.kept
-				ch.mu.Unlock()
-				if !kept {
+				if !ch.hasHistory() {
 					return errNothing
 				}
 				w, err := t.head(ch)
