@@ -2,6 +2,8 @@ package disk
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,6 +55,36 @@ func start(t testing.TB, d *DB) *Engine {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// noted is what an engine has delivered, in order.
+type noted struct {
+	mu   sync.Mutex
+	list []string // channel and id
+}
+
+// startNoting gives a started engine that delivers to one reader.
+func startNoting(t testing.TB, d *DB) (*Engine, *noted) {
+	t.Helper()
+	e, n := newEngine(t, d), &noted{}
+	if err := e.Start(func(m *broker.Message) int {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.list = append(n.list, fmt.Sprint(m.Channel, m.ID))
+		return 1
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return e, n
+}
+
+// take gives what has been delivered since the last time.
+func (n *noted) take() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := n.list
+	n.list = nil
+	return list
 }
 
 func TestEngine(t *testing.T) {

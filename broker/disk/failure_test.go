@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -80,17 +79,8 @@ func TestFailure_a_disk_that_fails_is_told_and_works_again_without_a_restart(t *
 		t.Run(c.name, func(t *testing.T) {
 			fs := newAiling(vfs.NewMem())
 			d := openDB(t, Options{Dir: "data", fs: fs, Retry: 2 * time.Millisecond})
-			e, s, ctx := newEngine(t, d), d.Store("default"), context.Background()
-			var mu sync.Mutex
-			var delivered []string
-			if err := e.Start(func(m *broker.Message) int {
-				mu.Lock()
-				defer mu.Unlock()
-				delivered = append(delivered, fmt.Sprint(m.Channel, m.ID))
-				return 1
-			}); err != nil {
-				t.Fatal(err)
-			}
+			e, noted := startNoting(t, d)
+			s, ctx := d.Store("default"), context.Background()
 			first := publish(t, e, "/a", "1", broker.Append{Keep: keep})
 			fs.fail(c.fail)
 			if _, err := tryPublish(e, "/a", "2", broker.Append{Keep: keep, Key: "two"}); broker.KindOf(err) != broker.Unavailable {
@@ -115,9 +105,7 @@ func TestFailure_a_disk_that_fails_is_told_and_works_again_without_a_restart(t *
 				t.Errorf("after %v came %v", first.Position, again.Position)
 			}
 			publish(t, e, "/a", "3", broker.Append{Keep: keep})
-			mu.Lock()
-			defer mu.Unlock()
-			if got := fmt.Sprint(delivered); got != "[/a1 /livex /a2 /a3]" {
+			if got := fmt.Sprint(noted.take()); got != "[/a1 /livex /a2 /a3]" {
 				t.Errorf("delivered were %s", got)
 			}
 			p, err := e.History(ctx, "/a", broker.Range{After: first.Position})

@@ -45,23 +45,16 @@ func TestCommit_a_publish_that_meets_damage_fails_alone(t *testing.T) {
 	}{
 		{"of what falls out of the history", func(ch *channel) []byte { return offsetKey(ch.messages, 1) }, light, true},
 		{"of what is replaced", func(ch *channel) []byte { return offsetKey(ch.messages, 1) }, broker.Append{Keep: light.Keep, Replace: true}, false},
-		{"of an idempotency key", func(ch *channel) []byte { return keyKey(ch.engine.db.clock()/bucketSpan, "default", "/bad", "key") },
-			broker.Append{Keep: keep, Key: "key"}, false},
+		{
+			"of an idempotency key", func(ch *channel) []byte { return keyKey(ch.engine.db.clock()/bucketSpan, "default", "/bad", "key") },
+			broker.Append{Keep: keep, Key: "key"},
+			false,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := inMemory()
 			d := openDB(t, o)
-			e := newEngine(t, d)
-			var mu sync.Mutex
-			var delivered []string
-			if err := e.Start(func(m *broker.Message) int {
-				mu.Lock()
-				defer mu.Unlock()
-				delivered = append(delivered, fmt.Sprint(m.Channel, m.ID))
-				return 1
-			}); err != nil {
-				t.Fatal(err)
-			}
+			e, noted := startNoting(t, d)
 			publish(t, e, "/bad", "1", light)
 			publish(t, e, "/bad", "2", light)
 			publish(t, e, "/a", "1", broker.Append{Keep: keep})
@@ -74,7 +67,7 @@ func TestCommit_a_publish_that_meets_damage_fails_alone(t *testing.T) {
 			if err := d.pebble.Set(damaged, []byte{0xff}, pebble.NoSync); err != nil {
 				t.Fatal(err)
 			}
-			delivered = nil
+			noted.take()
 			before := d.Stats()
 
 			good := func(channel broker.Channel, id string, a broker.Append, offset uint64) func() {
@@ -113,6 +106,7 @@ func TestCommit_a_publish_that_meets_damage_fails_alone(t *testing.T) {
 			if err := d.Health(); err != nil {
 				t.Errorf("the health: %v", err)
 			}
+			delivered := noted.take()
 			slices.Sort(delivered)
 			if got := fmt.Sprint(delivered); got != "[/a1 /a2 /badnew]" {
 				t.Errorf("delivered were %s", got)

@@ -290,34 +290,18 @@ func TestJudge_accepts_a_late_publish_that_nobody_had_acknowledged(t *testing.T)
 func TestJudge_counts_what_is_missed_while_nothing_is_broken(t *testing.T) {
 	key := func(n int) loss.Key { return loss.Key{Channel: channel, Publisher: "p", N: n} }
 	for _, c := range []struct {
-		name         string
-		broken       func(r *loss.Reader, moment string)
+		broken       string
+		by           func(*loss.Reader)
 		missed, lost int
 	}{
-		{"never", func(*loss.Reader, string) {}, 0, 1},
-		{"before it was sent", func(r *loss.Reader, at string) {
-			if at == "before it was sent" {
-				r.Break()
-			}
-		}, 0, 1},
-		{"when it was under way", func(r *loss.Reader, at string) {
-			if at == "when it was under way" {
-				r.Break()
-			}
-		}, 1, 0},
-		{"away when it was under way", func(r *loss.Reader, at string) {
-			if at == "when it was under way" {
-				r.Gap()
-			}
-		}, 1, 0},
-		{"after the next has come", func(r *loss.Reader, at string) {
-			if at == "after the next has come" {
-				r.Break()
-				r.Gap()
-			}
-		}, 0, 1},
+		{"never", nil, 0, 1},
+		{"before it was sent", (*loss.Reader).Break, 0, 1},
+		{"when it was under way", (*loss.Reader).Break, 1, 0},
+		{"when it was under way", (*loss.Reader).Gap, 1, 0},
+		{"after the next has come", (*loss.Reader).Break, 0, 1},
+		{"after the next has come", (*loss.Reader).Gap, 0, 1},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.broken, func(t *testing.T) {
 			l := loss.NewLedger()
 			whole := l.Reader("whole", "test", loss.Terms{}, channel)
 			r := l.Reader("reader", "test", loss.Terms{Again: true, MayMiss: true}, channel)
@@ -328,12 +312,17 @@ func TestJudge_counts_what_is_missed_while_nothing_is_broken(t *testing.T) {
 					reader.Take(key(n), "")
 				}
 			}
+			now := func(moment string) {
+				if moment == c.broken {
+					c.by(r)
+				}
+			}
 			send(1, whole, r)
-			c.broken(r, "before it was sent")
+			now("before it was sent")
 			send(2, whole)
-			c.broken(r, "when it was under way")
+			now("when it was under way")
 			send(3, whole, r)
-			c.broken(r, "after the next has come")
+			now("after the next has come")
 			if row := l.Judge().Readers[1]; row.Missed != c.missed || row.Lost != c.lost || row.OK() != (c.lost == 0) {
 				t.Errorf("%+v", row)
 			}
