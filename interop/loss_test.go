@@ -30,9 +30,9 @@ var (
 	lossJSON = flag.String("loss-json", "", "file for TestLoss's verdict")
 )
 
-// While waft is killed, stopped, paused and without room on its disk, its connections are cut or go silent, and Prosody dies, publishers over
-// REST, plain WebSockets, Bayeux and XMPP count, and readers on every protocol resume where they were. No acknowledged message is lost, none changes places, and what
-// comes twice is what docs/guarantees.md says may, with the same id. `make loss` does it for ten minutes.
+// While waft is killed, stopped, paused, without room on its disk or waiting for it, its connections are cut or go silent, and XMPP servers die, publishers over
+// REST, plain WebSockets, Bayeux and XMPP count, and readers on every protocol resume where they were. No acknowledged message is lost, none changes places, none
+// was acknowledged sooner than it can have been stored, and what comes twice is what docs/guarantees.md says may, with the same id. `make loss` does it for ten minutes.
 func TestLoss(t *testing.T) {
 	t.Parallel()
 	servers := lossServers(t)

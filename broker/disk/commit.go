@@ -318,7 +318,10 @@ func (t *txn) fatal(err error) error {
 
 // told is an op's error as the broker tells it: its own, or the disk's.
 func told(err error) error {
-	if _, own := errors.AsType[*broker.Error](err); own || err == nil {
+	if err == nil {
+		return nil
+	}
+	if _, own := errors.AsType[*broker.Error](err); own {
 		return err
 	}
 	return unavailable(err)
