@@ -35,7 +35,7 @@ func (x *exchange) connect(m *message) {
 		return
 	}
 	x.renewal(m, s)
-	x.heardConnect(s, m)
+	again := x.heardConnect(s, m)
 	if m.connType == "eventsource" && x.sock == nil && s.ack == nil {
 		x.heartbeat(s, m)
 		return
@@ -47,7 +47,7 @@ func (x *exchange) connect(m *message) {
 	if x.sock != nil {
 		x.connectSocket(s, m, hold)
 	} else {
-		x.connectPoll(s, m, hold)
+		x.connectPoll(s, m, hold, again)
 	}
 }
 

@@ -285,9 +285,10 @@ func TestHold_events_of_a_failed_response_are_returned(t *testing.T) {
 		w.send(rawPost(connect(id, `"1"`)))
 		synctest.Wait()
 		s.event("/a", "1")
+		synctest.Wait() // else the response may have both
 		s.event("/a", "2")
 		time.Sleep(writeWithin + time.Second)
-		equal(t, "returned", s.h.Stats().Returned, 2)
+		equal(t, "returned", s.h.Stats().Returned, 1)
 		equal(t, "polls", s.h.Stats().Polls, 0)
 		equal(t, "events", strings.Join(s.post(connect(id, `"2"`)).events(), ","), "1,2")
 	}, handedBack, func(o *Options, _ *broker.Options) { o.MaxInterval = time.Minute })

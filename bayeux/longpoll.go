@@ -91,6 +91,7 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (string, bool
 type poll struct {
 	s      *session
 	signal chan struct{} // capacity 1: look again
+	again  repetition
 
 	// guarded by s.mu
 	superseded bool
@@ -155,13 +156,13 @@ func (p *poll) expire() {
 }
 
 // connectPoll takes note of a connect; it is waited for when the rest of the request has been handled.
-func (x *exchange) connectPoll(s *session, m *message, hold time.Duration) {
+func (x *exchange) connectPoll(s *session, m *message, hold time.Duration, again repetition) {
 	s.mu.Lock()
 	first := !s.connected
 	s.connected = true
 	s.mu.Unlock()
 	// Clients block on the first connect of a session, and on the replies that share a response with one.
-	if first || len(x.messages) > 1 {
+	if first || len(x.messages) > 1 || again.is {
 		hold = 0
 	}
 	if hold == 0 && s.hasStream() {
@@ -169,7 +170,7 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration) {
 		x.waiting = append(x.waiting, waiting{s: s, id: keep(m.id), sync: x.h.timeAsked(m)})
 		return
 	}
-	p := &poll{s: s, signal: make(chan struct{}, 1)}
+	p := &poll{s: s, signal: make(chan struct{}, 1), again: again}
 	if !s.bind(p) {
 		x.h.counters.refuse(RefusedClient)
 		x.noConnect(m, unknownClient(m.clientID), x.again())

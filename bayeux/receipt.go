@@ -96,19 +96,37 @@ func (s *session) replaced(old endpoint) {
 	}
 }
 
+// repetition says that a connect is the last over again, or one from before it. The client may have given it up and go by another answer, and nobody
+// knows which: requests that waited in a kernel on two connections can be read the wrong way round. So the answer carries what the first one did,
+// or nothing, and comes at once; then what the client's next connect shows to have arrived has arrived by either.
+type repetition struct {
+	is   bool
+	most int // events in the first answer
+}
+
 // heardConnect is what a connect tells about what was sent before it.
-func (x *exchange) heardConnect(s *session, m *message) {
+func (x *exchange) heardConnect(s *session, m *message) (again repetition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ack != nil {
 		s.acknowledge(m)
-		return
+		return again
 	}
-	failed := s.repeats(m) || s.patient && m.timeout == 0 && len(x.messages) == 1
+	repeated, late := s.repeats(m)
+	failed := repeated || s.patient && m.timeout == 0 && len(x.messages) == 1
+	late, s.polled = late && !failed && s.polled && x.sock == nil, x.sock == nil
+	again.is = (repeated && s.doubts < mostDoubts || late) && s.h.keeps()
+	if late && again.is {
+		return again
+	}
+	if again.is && s.answered == nil {
+		s.doubts++
+	}
 	if p := s.answered; p != nil {
 		s.answered = nil
 		if p.lost = failed && s.doubts < mostDoubts; p.lost {
 			s.doubts++
+			again.most = int(p.end - s.sent.first)
 			s.requeue()
 		} else {
 			arrived := s.sent.popTo(p.end)
@@ -127,6 +145,7 @@ func (x *exchange) heardConnect(s *session, m *message) {
 		s.sent.popTo(s.replied)
 	}
 	s.patient = s.patient || m.timeout != 0
+	return again
 }
 
 // Clients say in one of two ways that they got no answer to their last connect.
@@ -143,18 +162,19 @@ func (x *exchange) heardConnect(s *session, m *message) {
 
 const mostDoubts = 8
 
-// repeats tells whether m is the last connect again, and takes note of it; mu is held.
-func (s *session) repeats(m *message) bool {
+// repeats tells whether m is the last connect again, or one from before it, and takes note of it; mu is held.
+func (s *session) repeats(m *message) (repeated, late bool) {
 	n, err := strconv.ParseUint(strings.Trim(m.id, `"`), 36, 64)
 	if err != nil {
 		n = 0 // it is no number, or a longer one than Faye counts to, or there is none
 	}
 	if n != 0 && n == s.connectID {
-		return s.numbered
+		return s.numbered, false
 	}
+	late = s.numbered && 0 < n && n < s.connectID // or the client has begun to count anew, and will not mind
 	s.numbered = 0 < s.connectID && s.connectID < n
 	s.connectID = n
-	return false
+	return false, late
 }
 
 // takePoll drains what a response may carry, and keeps it; mu is held.
@@ -163,6 +183,9 @@ func (s *session) takePoll(p *poll) []broker.Delivery {
 		return s.form().deliverable(s.queue.Drain(nil))
 	}
 	n, bytes := s.room()
+	if p.again.is {
+		n = min(n, p.again.most)
+	}
 	ds := s.form().deliverable(s.queue.DrainWithin(nil, n, bytes))
 	if len(ds) > 0 {
 		s.record(ds, nil)

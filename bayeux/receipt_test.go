@@ -242,29 +242,29 @@ func TestReceipt_of_polls(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		connect []func(id string) string // the second is answered with event 1
-		again   bool                     // the third shows that this was lost
+		want    string                   // the third is answered with, after event 2: if it shows that 1 was lost, with that too; if it is the second again, with no more
 	}{
-		{"Faye sends the same again", []func(string) string{numbered("a"), numbered("b"), numbered("b")}, true},
-		{"Faye goes on", []func(string) string{numbered("a"), numbered("b"), numbered("c")}, false},
+		{"Faye sends the same again", []func(string) string{numbered("a"), numbered("b"), numbered("b")}, "1"},
+		{"Faye goes on", []func(string) string{numbered("a"), numbered("b"), numbered("c")}, "2"},
 		{"Faye has something to send along", []func(string) string{numbered("a"), numbered("b"), func(id string) string {
 			return connectNow(id, `"c"`) + "," + publish(id, `"d"`, "/b", "1")
-		}}, false},
+		}}, "2"},
 		{"Faye sends the same again, and something along", []func(string) string{numbered("a"), numbered("b"), func(id string) string {
 			return connectNow(id, `"b"`) + "," + publish(id, `"d"`, "/b", "1")
-		}}, true},
-		{"CometD asks for an answer at once", []func(string) string{atOnce("a"), numbered("b"), atOnce("c")}, true},
-		{"CometD goes on", []func(string) string{atOnce("a"), numbered("b"), numbered("c")}, false},
-		{"a client that never waits", []func(string) string{atOnce("a"), atOnce("b"), atOnce("c")}, false},
-		{"a client without ids", []func(string) string{numbered(""), numbered(""), numbered("")}, false},
-		{"a client that gives all the same id", []func(string) string{numbered("x"), numbered("x"), numbered("x")}, false},
-		{"a client that gives one id to the first and another to the rest", []func(string) string{numbered("b"), numbered("a"), numbered("a")}, false},
-		{"ids that are no numbers", []func(string) string{numbered("a-"), numbered("b-"), numbered("b-")}, false},
-		{"by a number instead of a string", []func(string) string{numbered("a"), numbered("b"), func(id string) string { return connect(id, "2") }}, false},
+		}}, "1"},
+		{"CometD asks for an answer at once", []func(string) string{atOnce("a"), numbered("b"), atOnce("c")}, "1,2"},
+		{"CometD goes on", []func(string) string{atOnce("a"), numbered("b"), numbered("c")}, "2"},
+		{"a client that never waits", []func(string) string{atOnce("a"), atOnce("b"), atOnce("c")}, "2"},
+		{"a client without ids", []func(string) string{numbered(""), numbered(""), numbered("")}, "2"},
+		{"a client that gives all the same id", []func(string) string{numbered("x"), numbered("x"), numbered("x")}, "2"},
+		{"a client that gives one id to the first and another to the rest", []func(string) string{numbered("b"), numbered("a"), numbered("a")}, "2"},
+		{"ids that are no numbers", []func(string) string{numbered("a-"), numbered("b-"), numbered("b-")}, "2"},
+		{"by a number instead of a string", []func(string) string{numbered("a"), numbered("b"), func(id string) string { return connect(id, "22") }}, "2"},
 		{"by JSONP", []func(string) string{numbered("a"), numbered("b"), func(id string) string {
 			return msg("/meta/connect", id, `"b"`, `"connectionType":"callback-polling"`)
-		}}, true},
-		{"on a socket", []func(string) string{numbered("a"), numbered("b"), func(id string) string { return "socket" + connect(id, `"b"`) }}, true},
-		{"a heartbeat goes on", []func(string) string{numbered("a"), numbered("b"), func(id string) string { return heartbeat(id, `"c"`) }}, false},
+		}}, "1"},
+		{"on a socket", []func(string) string{numbered("a"), numbered("b"), func(id string) string { return "socket" + connect(id, `"b"`) }}, "1,2"},
+		{"a heartbeat goes on", []func(string) string{numbered("a"), numbered("b"), func(id string) string { return heartbeat(id, `"c"`) }}, "2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, s *server) {
@@ -274,24 +274,97 @@ func TestReceipt_of_polls(t *testing.T) {
 				s.event("/a", "1")
 				equal(t, "events", strings.Join(s.post("["+c.connect[1](id)+"]").events(), ","), "1")
 				s.event("/a", "2")
-				want := map[bool]string{true: "1,2", false: "2"}[c.again]
 				text, onSocket := strings.CutPrefix(c.connect[2](id), "socket")
 				switch {
 				case onSocket:
 					ws := s.socket()
 					ws.send(text)
-					equal(t, "events", ws.next().Get("data").Raw+","+ws.next().Get("data").Raw, want)
+					equal(t, "events", ws.next().Get("data").Raw+","+ws.next().Get("data").Raw, c.want)
 				case strings.Contains(text, "callback-polling"):
-					equal(t, "events", strings.Join(s.call(text).events(), ","), want)
+					equal(t, "events", strings.Join(s.call(text).events(), ","), c.want)
 				case strings.Contains(text, "eventsource"):
 					s.post("[" + text + "]")
 					equal(t, "kept", s.kept(id), 0)
 				default:
-					equal(t, "events", strings.Join(s.post("["+text+"]").events(), ","), want)
+					equal(t, "events", strings.Join(s.post("["+text+"]").events(), ","), c.want)
+				}
+				if c.want == "1" {
+					equal(t, "events of the next", strings.Join(s.post(connect(id, `"c"`)).events(), ","), "2")
 				}
 			})
 		})
 	}
+}
+
+// A request that the client has given up can be read behind the one that it waits for. What that is answered with goes nowhere, and the client's next
+// connect must not be taken to confirm it.
+func TestReceipt_a_connect_that_is_read_late_takes_nothing_along(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		waitFor func(t *testing.T, s *server, id string) // the connect c1 gets its answer, and the same comes late
+		want    string                                   // the events of the next
+	}{
+		{"when the other has been answered with events", func(t *testing.T, s *server, id string) {
+			s.event("/a", "1")
+			equal(t, "events", strings.Join(s.post(connect(id, `"c1"`)).events(), ","), "1")
+			s.event("/a", "2")
+			heldFor(t, 0, func() { equal(t, "events of the late", strings.Join(s.post(connect(id, `"c1"`)).events(), ","), "1") })
+		}, "2"},
+		{"when the other has been answered with none", func(t *testing.T, s *server, id string) {
+			heldFor(t, holdTime, func() { equal(t, "events", len(s.post(connect(id, `"c1"`)).events()), 0) })
+			s.event("/a", "1")
+			s.event("/a", "2")
+			heldFor(t, 0, func() { equal(t, "events of the late", len(s.post(connect(id, `"c1"`)).events()), 0) })
+		}, "1,2"},
+		{"while the other is held", func(t *testing.T, s *server, id string) {
+			w := s.wire()
+			w.send(rawPost(connect(id, `"c1"`)))
+			synctest.Wait()
+			heldFor(t, 0, func() { equal(t, "events of the late", len(s.post(connect(id, `"c1"`)).events()), 0) })
+			s.event("/a", "1")
+			s.event("/a", "2")
+			equal(t, "events", len(w.messages().events()), 0)
+		}, "1,2"},
+		{"when the client has gone on", func(t *testing.T, s *server, id string) {
+			heldFor(t, holdTime, func() { s.post(connect(id, `"c1"`)) })
+			s.event("/a", "1")
+			equal(t, "events", strings.Join(s.post(connect(id, `"c2"`)).events(), ","), "1")
+			s.event("/a", "2")
+			heldFor(t, 0, func() { equal(t, "events of the late", len(s.post(connect(id, `"c1"`)).events()), 0) })
+		}, "2"},
+		{"when the client has gone on and waits", func(t *testing.T, s *server, id string) {
+			heldFor(t, holdTime, func() { s.post(connect(id, `"c1"`)) })
+			w := s.wire()
+			w.send(rawPost(connect(id, `"c2"`)))
+			synctest.Wait()
+			heldFor(t, 0, func() { equal(t, "events of the late", len(s.post(connect(id, `"c1"`)).events()), 0) })
+			s.event("/a", "1")
+			equal(t, "events", len(w.messages().events()), 0)
+		}, "1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *server) {
+				id := s.connected(`"/a"`)
+				c.waitFor(t, s, id)
+				equal(t, "events of the next", strings.Join(s.post(connect(id, `"c3"`)).events(), ","), c.want)
+				heldFor(t, holdTime, func() { equal(t, "events after that", len(s.post(connect(id, `"c4"`)).events()), 0) })
+			})
+		})
+	}
+}
+
+// Whoever says too often that he got no answer is believed no more, and waits like everybody.
+func TestReceipt_a_client_that_repeats_itself_for_ever_is_held_in_the_end(t *testing.T) {
+	bubble(t, func(t *testing.T, s *server) {
+		id := s.connected(`"/a"`)
+		heldFor(t, holdTime, func() { s.post(connect(id, `"c1"`)) })
+		heldFor(t, 0, func() {
+			for range mostDoubts {
+				s.post(connect(id, `"c1"`))
+			}
+		})
+		heldFor(t, holdTime, func() { s.post(connect(id, `"c1"`)) })
+	})
 }
 
 func numbered(n string) func(string) string {

@@ -57,6 +57,7 @@ type session struct {
 	connectID uint64        // the id of the last connect as a number; 0 for none
 	numbered  bool          // and it was higher than the one before
 	patient   bool          // a connect that was ready to wait has come
+	polled    bool          // the last connect was a request of its own
 	doubts    uint8         // how many times in a row a connect said that the answer before it was lost
 	over      bool          // it has ended: no endpoint may be added
 	expiry    *broker.Timer // of the credential; nil: it has none
