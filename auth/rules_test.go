@@ -302,7 +302,7 @@ func TestParseWho(t *testing.T) {
 	wantError(t, err, broker.Invalid, `"Anyone" is none of anyone, token and nobody`)
 }
 
-func hundredRules(b *testing.B) *auth.Rules {
+func hundredRules(b testing.TB) *auth.Rules {
 	rules := make([]auth.Rule, 100)
 	for i := range rules {
 		rules[i].Match = broker.Pattern(fmt.Sprintf("/tenant/%d/%s", i, []string{"*", "**", "status"}[i%3]))

@@ -19,7 +19,7 @@ import (
 )
 
 // quickServer holds for long and pings seldom.
-func quickServer(b *testing.B, set ...func(*Options, *broker.Options)) *server {
+func quickServer(b testing.TB, set ...func(*Options, *broker.Options)) *server {
 	b.Helper()
 	return newServer(b, append(set, func(o *Options, _ *broker.Options) {
 		o.Timeout, o.Ping, o.MaxInterval = time.Hour, time.Hour, time.Hour

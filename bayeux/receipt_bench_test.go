@@ -75,7 +75,7 @@ type fanoutSide struct {
 	progress              *bufio.Reader // a byte for each time that all have all
 }
 
-func newFanoutSide(b *testing.B, subscribers, inFlight int, set func(*Options, *broker.Options)) *fanoutSide {
+func newFanoutSide(b testing.TB, subscribers, inFlight int, set func(*Options, *broker.Options)) *fanoutSide {
 	b.Helper()
 	s := quickServer(b, set)
 	clients := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestFanoutClients$")

@@ -13,7 +13,7 @@ import (
 const benchBody = `{"items":[{"json-object":{"id":123456789,"text":"the quick brown fox jumps over the lazy dog"},"channel":"chat/42"}]}`
 
 // benchDoor has no subscriber: what is measured is the door and the broker.
-func benchDoor(b *testing.B) *door {
+func benchDoor(b testing.TB) *door {
 	d := openDoor(b, Options{}, broker.Options{})
 	d.reader.Close(nil)
 	return d

@@ -67,7 +67,7 @@ func BenchmarkPublish_not_kept(b *testing.B) {
 }
 
 // fillChannels publishes to many channels, in batches.
-func fillChannels(b *testing.B, e *Engine, channels, each int) {
+func fillChannels(b testing.TB, e *Engine, channels, each int) {
 	data := []byte(`"` + strings.Repeat("x", 254) + `"`)
 	batch := make([]broker.Append, 0, 512)
 	send := func() {

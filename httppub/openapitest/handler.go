@@ -11,11 +11,13 @@ import (
 	"testing"
 )
 
-// Handler is h, of which every exchange is checked: what is not as the document says is an error of the test. In a benchmark it is h.
+// Handler is h, of which every exchange is checked: what is not as the document says is an error of the test. In a benchmark it is h,
+// and for Unchecked.
 //
 // A connection that h takes over is out of sight, and left to the test: see Check and CheckEvent.
 func (d *Document) Handler(t testing.TB, h http.Handler) http.Handler {
-	if _, ok := t.(*testing.B); ok {
+	switch t.(type) {
+	case *testing.B, Unchecked:
 		return h
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,6 +55,9 @@ func (d *Document) Handler(t testing.TB, h http.Handler) http.Handler {
 		}
 	})
 }
+
+// Unchecked is a test that counts what a handler costs, to which checking would add.
+type Unchecked struct{ testing.TB }
 
 // copied is a body of which a copy is kept.
 type copied struct {

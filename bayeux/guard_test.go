@@ -1,0 +1,117 @@
+//go:build !race
+
+package bayeux
+
+import (
+	"bufio"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"waft/broker"
+	"waft/broker/brokertest"
+)
+
+// An operation is one message to one of 500 subscribers over WebSockets, who are another process and answer pings.
+func TestGuard_websocket(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		inFlight int
+		most     brokertest.Guard
+	}{
+		// A frame each, by one sendto.
+		{"one message on its way", 1, brokertest.Guard{Allocs: 0.1, Writes: 1, Calls: 1.2, Instructions: 2_200}},
+		// They are joined: the ideal is a sixteenth of a write.
+		{"sixteen", 16, brokertest.Guard{Allocs: 0.1, Writes: 0.1, Calls: 0.12, Instructions: 650}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			const subscribers = 500
+			s := newFanoutSide(t, subscribers, c.inFlight, func(*Options, *broker.Options) {})
+			data := []byte(`"!` + strings.Repeat("x", 126) + `"`)
+			c.most.Written = func() uint64 { return s.h.outbox.Stats().Writes }
+			c.most.Hold(t, func() int {
+				const rounds = 4
+				for range rounds {
+					for range c.inFlight {
+						m := &broker.Message{Channel: "/bench", Data: data}
+						if _, err := s.b.Publish(t.Context(), broker.Principal{}, m, broker.PublishOptions{}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					s.wait()
+				}
+				return rounds * subscribers * c.inFlight
+			})
+		})
+	}
+}
+
+// An operation is a poll that is answered with a message, read by a client of this process, and asked and held again: what the client does
+// is among the calls.
+func TestGuard_poll(t *testing.T) {
+	const polls = 200
+	s := quickServer(t)
+	arrived := make(chan error, polls)
+	for range polls {
+		id := s.connected(`"/bench"`)
+		nc := s.rawDial()
+		defer nc.Close()
+		request := rawPost("[" + connect(id, `"1"`) + "]")
+		writeAll(t, nc, request)
+		go func() {
+			r := bufio.NewReaderSize(nc, 1024)
+			for skipResponse(r) == nil {
+				_, err := nc.Write(request)
+				arrived <- err
+			}
+		}()
+	}
+	held := func() bool { return s.h.Stats().Polls == polls }
+	eventually(t, held)
+	data := []byte(`"` + strings.Repeat("x", 126) + `"`)
+	brokertest.Guard{Allocs: 51.6, Calls: 7.1, Instructions: 160_000}.Hold(t, func() int {
+		m := &broker.Message{Channel: "/bench", Data: data}
+		if _, err := s.b.Publish(t.Context(), broker.Principal{}, m, broker.PublishOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for range polls {
+			if err := <-arrived; err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, held)
+		return polls
+	})
+}
+
+// A frame of a client, as it is parsed: nothing of it is copied.
+func TestGuard_parse(t *testing.T) {
+	const publish = `[{"channel":"/chat/demo","data":{"user":"alice","text":"hello world, this is a message of usual length"},"clientId":"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567","id":"1a"}]`
+	var ms []message
+	brokertest.Guard{Allocs: 0.1, Calls: 0.1, Instructions: 11_500}.Hold(t, brokertest.Times(2000, func() {
+		var err error
+		if ms, err = parseJSON(ms[:0], publish, 100); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}
+
+// An event is rendered for the first who is to have it. The message itself is among the allocations.
+func TestGuard_event(t *testing.T) {
+	f := &eventForm{ext: []string{"binary"}}
+	data := json.RawMessage(`{"user":"alice","text":"` + strings.Repeat("x", 100) + `"}`)
+	brokertest.Guard{Allocs: 3.1, Calls: 0.1, Instructions: 1700}.Hold(t, brokertest.Times(1000, func() {
+		m := &broker.Message{Channel: "/chat/demo", Data: data}
+		if _, err := m.Encoded(f); err != nil {
+			t.Fatal(err)
+		}
+	}))
+	m := &broker.Message{Channel: "/chat/demo", Data: data}
+	t.Run("again", func(t *testing.T) {
+		brokertest.Guard{Allocs: 0.1, Calls: 0.1, Instructions: 140}.Hold(t, brokertest.Times(5000, func() {
+			if _, err := m.Encoded(f); err != nil {
+				t.Fatal(err)
+			}
+		}))
+	})
+}
