@@ -50,7 +50,7 @@ check: static unit ## before every commit: format, vet, tidy, other systems, lin
 # The race run is the unit tests again, so `test` leaves `unit` out. Peers come before it because
 # the race detector needs the C compiler they see to.
 .PHONY: test
-test: static peers race fuzz interop ## everything, as CI runs it; installs the interop peers
+test: static peers race guard fuzz interop ## everything, as CI runs it; installs the interop peers
 	$(say) 'test: all passed'
 
 .PHONY: static
@@ -102,6 +102,14 @@ unit: ## the unit tests, quick and cached
 race: ## the unit tests under the race detector
 	$(say) 'race: go test -race'
 	@go test -race -count=1 ./...
+
+# In a run of their own, because they count the whole process, and what the race detector adds to it. What
+# they log is what was counted.
+.PHONY: guard
+guard: ## what hot paths cost in allocations, system calls and instructions
+	$(say) 'guard: allocations, system calls, instructions'
+	@set -euo pipefail; \
+	go test -v -count=1 -run='^TestGuard' $(call packages-with,TestGuard) | { grep -v '^=== \|^ *--- PASS\|^PASS' || true; }
 
 # go test fuzzes one target of one package at a time, so this asks each package for its targets. One worker: with more,
 # minimising an input can stall the others past the end. And few runs to minimise one: an input whose coverage depends on timing would

@@ -38,6 +38,7 @@ func TestGuard_event(t *testing.T) {
 		}
 		return jids
 	})
+	_ = w.conn.Close() // it would not hear that the stream ends
 	w.stop()
 }
 

@@ -107,7 +107,7 @@ func (g Guard) Hold(t *testing.T, turn func() (operations int)) {
 	if g.Instructions > 0 {
 		hold("instructions", least.instructions, g.Instructions, whyNotInstructions)
 	}
-	t.Log(strings.Join(counts, ", "))
+	t.Logf("%s: %s", t.Name(), strings.Join(counts, ", "))
 }
 
 // spend counts one turn.

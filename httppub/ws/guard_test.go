@@ -3,49 +3,39 @@
 package ws
 
 import (
-	"bytes"
-	"sync"
+	"slices"
 	"testing"
 	"time"
 
 	"waft/broker"
 	"waft/broker/brokertest"
+	"waft/broker/outbox/wsframe"
 	"waft/httppub/openapitest"
 )
 
-// An operation is one message to one socket. Its reader is in the process, and a read or two of its are among the calls.
+// An operation is one message to one socket.
 func TestGuard_delivery(t *testing.T) {
 	const sockets, messages = 200, 4
 	s := newServer(openapitest.Unchecked{TB: t}, Options{KeepAlive: time.Hour}, broker.Options{})
-	arrived := make(chan struct{}, sockets)
-	var readers sync.WaitGroup
-	t.Cleanup(readers.Wait)
-	for range sockets {
-		c := s.connect("")
-		c.subscribe("/a")
-		readers.Go(func() {
-			nc, buf := c.ws.NetConn(), make([]byte, 4096)
-			for {
-				n, err := nc.Read(buf)
-				if err != nil {
-					return
-				}
-				for range bytes.Count(buf[:n], []byte(`"type":"message"`)) {
-					arrived <- struct{}{}
-				}
-			}
-		})
-	}
+	subscribe := `{"type":"subscribe","channels":["/a"]}`
+	frame := wsframe.AppendHeader(nil, wsframe.Text, len(subscribe))
+	frame[1] |= 0x80 // masked, with zeros
+	frame = append(append(frame, 0, 0, 0, 0), subscribe...)
+	crowd := brokertest.StartCrowd(t, s.http.Listener.Addr().String(), slices.Repeat([]brokertest.Member{{Say: []brokertest.Line{
+		{Text: []byte("GET /realm/x/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+			"Sec-WebSocket-Protocol: " + Subprotocol + "\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"), Until: "\r\n\r\n"},
+		{Text: frame, Until: `"type":"subscribed"`},
+	}}}, sockets))
 	brokertest.Guard{
-		Allocs: 0.2, Calls: 3.5, Writes: 1, Instructions: 8_500,
+		Allocs: 0.2, Calls: 1.3, Writes: 1, Instructions: 2600,
 		Written: func() uint64 { return s.handler.outbox.Stats().Writes },
 	}.Hold(t, func() int {
 		for range messages {
-			s.publish("/a", `"hello"`)
-			for range sockets {
-				<-arrived
-			}
+			s.publish("/a", `"!"`)
+			crowd.Wait()
 		}
 		return messages * sockets
 	})
 }
+
+func TestCrowd(t *testing.T) { brokertest.RunCrowd(t) }
