@@ -57,9 +57,9 @@ func TestGuard_poll(t *testing.T) {
 	crowd := brokertest.StartCrowd(t, strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), "/bayeux"), members)
 	held := func() bool { return s.h.Stats().Polls == polls }
 	eventually(t, held)
-	most := brokertest.Guard{Allocs: 49.7, Calls: 4.7, Instructions: 135_000}
+	most := brokertest.Guard{Allocs: 49.5, Calls: 4.5, Instructions: 135_000}
 	if s.h.opts.HoldInHandler {
-		most.Allocs, most.Instructions = 42.8, 105_000
+		most.Allocs, most.Instructions = 42.6, 105_000
 	}
 	data := []byte(`"!` + strings.Repeat("x", 126) + `"`)
 	most.Hold(t, func() int {

@@ -45,8 +45,9 @@ func countInstructions() (*counter, error) {
 	return openCounter(eventAttr{kind: hardware, config: instructionsRun, flags: inherit | noKernel | noHV}, "")
 }
 
-// countCalls counts system calls, but for the naps of the runtime's monitor, whose number is a matter of time.
-func countCalls() (*counter, error) {
+// countCalls counts system calls, but for the naps of the runtime's monitor, whose number is a matter of time. Without wakes those are left out
+// by which threads wait for events and wake one another.
+func countCalls(wakes bool) (*counter, error) {
 	id, err := os.ReadFile("/sys/kernel/tracing/events/raw_syscalls/sys_enter/id")
 	if err != nil {
 		return nil, fmt.Errorf("find the trace point of system calls: %w", err)
@@ -55,7 +56,11 @@ func countCalls() (*counter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the trace point of system calls: %w", err)
 	}
-	return openCounter(eventAttr{kind: tracepoint, config: n, flags: inherit}, fmt.Sprintf("id != %d\x00", syscall.SYS_NANOSLEEP))
+	filter := fmt.Sprintf("id != %d", syscall.SYS_NANOSLEEP)
+	if !wakes {
+		filter += fmt.Sprintf(" && id != %d && id != %d", syscall.SYS_FUTEX, syscall.SYS_EPOLL_PWAIT)
+	}
+	return openCounter(eventAttr{kind: tracepoint, config: n, flags: inherit}, filter+"\x00")
 }
 
 func openCounter(a eventAttr, filter string) (*counter, error) {

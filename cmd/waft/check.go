@@ -36,6 +36,7 @@ func (p *program) checkCommand() *cli.Command {
 			&cli.StringFlag{Name: "token-file", Usage: "the good token, in `FILE`"},
 			&cli.StringFlag{Name: "expired-token-file", Usage: "one that has expired, in `FILE`"},
 			&cli.StringFlag{Name: "other-token-file", Usage: "one that is good for another realm, in `FILE`"},
+			&cli.StringFlag{Name: "admin", Usage: "ask the admin listener at `URL` too whether the realm's links to XMPP servers stand"},
 			&cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "give each server `DURATION`"},
 			&cli.DurationFlag{Name: "linger", Value: 250 * time.Millisecond, Usage: "listen `DURATION` longer, for what should not come"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
@@ -98,6 +99,15 @@ func (p *program) checkRuns(c *cli.Context) ([]*checkRun, error) {
 	if err != nil {
 		return nil, err
 	}
+	var admin *url.URL
+	if address := c.String("admin"); address != "" {
+		if admin, err = parseServer(address); err != nil {
+			return nil, configErrorf("--admin: %v", err)
+		}
+		if c.NArg() > 1 {
+			return nil, configErrorf("--admin is one server's: check the others by themselves")
+		}
+	}
 	var runs []*checkRun
 	for _, server := range c.Args().Slice() {
 		to, err := realmAddress(server, c.String("realm"), "")
@@ -110,7 +120,7 @@ func (p *program) checkRuns(c *cli.Context) ([]*checkRun, error) {
 			return nil, configErrorf("%s is named twice", server)
 		}
 		runs = append(runs, &checkRun{
-			server: server, realm: c.String("realm"), base: to, channel: channel, protocols: slices.Compact(slices.Sorted(slices.Values(protocols))),
+			server: server, realm: c.String("realm"), base: to, admin: admin, channel: channel, protocols: slices.Compact(slices.Sorted(slices.Values(protocols))),
 			tokens: tokens, closed: c.Bool("closed"), timeout: c.Duration("timeout"), linger: c.Duration("linger"), id: rand.Text(),
 		})
 	}
@@ -132,6 +142,7 @@ type checkRun struct {
 	// static
 	server    string   // as it was given
 	base      *url.URL // of the realm
+	admin     *url.URL // of the admin listener; nil: it is not asked
 	realm     string
 	channel   broker.Channel
 	protocols []string

@@ -102,10 +102,10 @@ func (e *ear) finding() finding {
 	f := finding{Check: "delivery", Protocol: e.protocol, Seconds: e.slowest.Seconds(), Detail: e.fault}
 	switch {
 	case e.fault != "":
+	case e.err != nil: // also behind the last message, while it lingers
+		f.Detail = e.err.Error()
 	case e.next > checkMessages:
 		f.OK, f.Detail = true, fmt.Sprintf("%d messages, each once, unaltered and in order", checkMessages)
-	case e.err != nil:
-		f.Detail = e.err.Error()
 	default:
 		f.Detail = fmt.Sprintf("message %d of %d never came", e.next, checkMessages)
 	}

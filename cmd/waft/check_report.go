@@ -29,8 +29,8 @@ type serverReport struct {
 
 // finding is one thing that was tried.
 type finding struct {
-	Check    string  `json:"check"`           // "publish", "delivery" or "refusal"
-	Protocol string  `json:"protocol"`        // "http", or a name of --protocol
+	Check    string  `json:"check"`           // "publish", "delivery", "refusal" or "link"
+	Protocol string  `json:"protocol"`        // "http", "xmpp" of a link, or a name of --protocol
 	Token    string  `json:"token,omitempty"` // of a refusal: a name of --skip
 	OK       bool    `json:"ok"`
 	Seconds  float64 `json:"seconds,omitempty"` // the slowest publish request; from the beginning of one to the message's arrival

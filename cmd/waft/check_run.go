@@ -40,6 +40,7 @@ func (k *checkRun) run(ctx context.Context) serverReport {
 		findings = append(findings, e.finding())
 	}
 	findings = append(findings, refusals...)
+	findings = append(findings, k.links(ctx, web)...)
 	return serverReport{URL: k.server, Realm: k.realm, Seconds: time.Since(k.began).Seconds(), Findings: findings}
 }
 

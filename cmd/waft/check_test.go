@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -240,6 +241,50 @@ func TestCheck_finds_what_is_wrong_with_deliveries(t *testing.T) {
 		}
 	}
 	all.Wait()
+}
+
+// What a plain WebSocket may be told without asking: that something was lost, that its subscription has ended. A newer place is no fault.
+func TestCheck_finds_what_a_plain_WebSocket_is_told_unasked(t *testing.T) {
+	r := serve(t, nil, "--config", writeConfig(t, checkRealm))
+	for _, c := range []struct{ frame, says string }{
+		{`{"type":"lost","ref":2,"channels":["/x"],"place":"EQAA"}`, "the server said lost, unasked"},
+		{`{"type":"unsubscribed","channels":["/x"],"code":"forbidden","message":"the rules have changed"}`, "unsubscribed, unasked: forbidden the rules have changed"},
+		{`{"type":"error","code":"internal","message":"a fault"}`, "error, unasked: internal a fault"},
+		{`{"type":"place","ref":2,"channels":["/x"],"place":"EQAA"}`, ""},
+	} {
+		for _, at := range []int{1, checkMessages} {
+			t.Run(fmt.Sprintf("%s at message %d", c.frame, at), func(t *testing.T) {
+				t.Parallel()
+				told := func() func(string) []string {
+					n := 0
+					return func(event string) []string {
+						switch n++; {
+						case n != at:
+							return []string{event}
+						case at == checkMessages: // behind the last
+							return []string{event, c.frame}
+						}
+						return []string{c.frame, event}
+					}
+				}
+				var want []string
+				stopAt := func(string) int { return checkMessages + 1 }
+				if c.says != "" {
+					want = []string{"delivery websocket"}
+					stopAt = func(protocol string) int {
+						if protocol == "websocket" {
+							return 0
+						}
+						return checkMessages + 1
+					}
+				}
+				wrong, details := runCheck(t, broken(t, r.url(), breakage{protocol: "websocket", events: told}), stopAt)
+				if !slices.Equal(wrong, want) || !strings.Contains(details, c.says) {
+					t.Errorf("wrong %v, want %v with %q:\n%s", wrong, want, c.says, details)
+				}
+			})
+		}
+	}
 }
 
 // Each way to let somebody in, on each door alone.

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -62,8 +64,8 @@ func (d *checkPlainSocket) listen(ctx context.Context, as secret, on listening) 
 			if !on.heard(f.Data) {
 				return nil
 			}
-		case f.Type != "place": // error, lost, unsubscribed
-			return fmt.Errorf("the server said %s: %s %s", f.Type, f.Code, f.Message)
+		case f.Type != "place": // error, lost, unsubscribed: nothing of it is an answer
+			return errors.New(strings.TrimRight(fmt.Sprintf("the server said %s, unasked: %s %s", f.Type, f.Code, f.Message), ": "))
 		}
 	}
 }
