@@ -31,9 +31,9 @@ type Guard struct {
 	// Writes are what an adapter itself counts: they are held everywhere. Written gives their number so far; nil means none.
 	Writes  float64
 	Written func() uint64
-
-	Turns int // at most; 0 means 40
 }
+
+const guardTurns = 40 // at most
 
 // Times makes a turn of n operations that are one call of f each.
 func Times(n int, f func()) func() int {
@@ -71,11 +71,7 @@ func (g Guard) Hold(t *testing.T, turn func() (operations int)) {
 			(whyNotInstructions != nil || g.Instructions == 0 || least.instructions <= g.Instructions) &&
 			(whyNotCalls != nil || least.calls <= g.Calls)
 	}
-	turns := g.Turns
-	if turns == 0 {
-		turns = 40
-	}
-	for n := 0; n < turns && !within(); n++ {
+	for n := 0; n < guardTurns && !within(); n++ {
 		if n%8 == 7 {
 			runtime.GC()
 			turn()
@@ -98,7 +94,7 @@ func (g Guard) Hold(t *testing.T, turn func() (operations int)) {
 			return
 		}
 		if counts = append(counts, fmt.Sprintf("%.5g %s", got, what)); got > bound {
-			t.Errorf("%.5g %s for an operation in the best of %d turns, at most %v is held", got, what, turns, bound)
+			t.Errorf("%.5g %s for an operation in the best of %d turns, at most %v is held", got, what, guardTurns, bound)
 		}
 	}
 	hold("allocations", least.allocs, g.Allocs, nil)
