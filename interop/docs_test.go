@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -27,9 +28,11 @@ class WebSocket extends RealWebSocket {
     this.on('error', () => {}); // browsers do not throw it
   }
 }
-// The first token is good for five seconds, the next for long: waft gives each half a minute for clocks that differ.
+// The first token is good for five seconds (waft gives each half a minute more, for clocks that differ), the next for long. That one is there when the
+// test says so.
 let life = 5 - 30;
 async function freshToken() {
+  if (life > 0) await new Promise((given) => process.stdin.once('data', given));
   const encode = (o) => Buffer.from(JSON.stringify(o)).toString('base64url');
   const signed = encode({ alg: 'HS256' }) + '.' + encode({ iss: 'default', exp: Math.ceil(Date.now() / 1000) + life });
   life = 100;
@@ -54,18 +57,24 @@ func docsExamples(t *testing.T, page string, n int) (examples []string) {
 	return examples
 }
 
-// runExample runs one, for the server at host.
-func runExample(t *testing.T, code, host string) *process {
+// runExample runs one, for the server at host. What is written to say lets it have its second token.
+func runExample(t *testing.T, code, host string) (p *process, say io.Writer) {
 	t.Helper()
 	need(t, nodePeer, eventsPeer, wsPeer)
 	cmd := exec.Command("node", "--input-type=module", "--eval", docsPrelude+code)
 	cmd.Env = []string{"WAFT_HOST=" + host, "WAFT_REALM_KEY=" + realmKey}
-	p, err := start("the example", cmd)
+	in, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer in.Close()
+	t.Cleanup(func() { out.Close() })
+	cmd.Stdin = in
+	if p, err = start("the example", cmd); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(p.stop)
-	return p
+	return p, out
 }
 
 // logs waits until it has logged all lines, and nothing else.
@@ -95,7 +104,7 @@ func TestDocs_examples_listen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := startWaft(t)
-			p := runExample(t, code, strings.TrimPrefix(w.url, "http://"))
+			p, _ := runExample(t, code, strings.TrimPrefix(w.url, "http://"))
 			subscribedTo(t, w, 2)
 			curl(t, w, "/news", `{"n":1}`)
 			logs(t, p, "/news { n: 1 }")
@@ -108,22 +117,27 @@ func TestDocs_examples_listen(t *testing.T) {
 func TestDocs_an_event_stream_goes_on_with_a_new_token(t *testing.T) {
 	t.Parallel()
 	w := startWaftWith(t, "\n[[realm.rule]]\nmatch = '/news'\nsubscribe = 'token'\nhistory = { size = 10 }\n")
-	p := runExample(t, docsExamples(t, "events.md", 2)[1], strings.TrimPrefix(w.url, "http://"))
+	p, say := runExample(t, docsExamples(t, "events.md", 2)[1], strings.TrimPrefix(w.url, "http://"))
 	subscribedTo(t, w, 1)
 	curl(t, w, "/news", `"first"`)
 	logs(t, p, "first")
-	if err := await("the second stream", func() error { return w.metric("waft_events_opened_total", 2) }); err != nil {
+	if err := await("the end of the first stream", func() error { return w.metric("waft_events_streams", 0) }); err != nil {
 		t.Fatal(err)
 	}
 	curl(t, w, "/news", `"second"`)
+	if _, err := io.WriteString(say, "\n"); err != nil {
+		t.Fatal(err)
+	}
 	logs(t, p, "first", "second")
+	curl(t, w, "/news", `"third"`)
+	logs(t, p, "first", "second", "third")
 }
 
 func TestDocs_a_websocket_comes_back_from_its_place(t *testing.T) {
 	t.Parallel()
 	w := startWaft(t)
 	r := startRelay(t, strings.TrimPrefix(w.url, "http://"))
-	p := runExample(t, docsExamples(t, "websocket.md", 2)[1], r.addr)
+	p, _ := runExample(t, docsExamples(t, "websocket.md", 2)[1], r.addr)
 	subscribedTo(t, w, 2)
 	curl(t, w, "/news", "1")
 	logs(t, p, "/news 1")
