@@ -31,7 +31,7 @@ func TestGuard_event(t *testing.T) {
 		}
 	}
 	ev := newEvent(service)
-	brokertest.Guard{Allocs: 0.1, Calls: 0.1, Instructions: 3200}.Hold(t, func() int {
+	brokertest.Guard{Allocs: 0.1, Calls: 0.5, Instructions: 3200}.Hold(t, func() int {
 		m := &broker.Message{ID: "1", Channel: "/chat/42", Data: []byte(guardJSON)}
 		if err := w.svc.notify(context.Background(), ev, broker.Delivery{Message: m, Pattern: "/chat/42"}); err != nil {
 			t.Fatal(err)
@@ -47,7 +47,7 @@ func TestGuard_publish(t *testing.T) {
 	w := newWorld(t, func(o *setup) { o.broker.Authorizer = brokertest.AllowAll })
 	st := parsed(t, iq(alice, "set", publishing("/chat/42", item("1", guardJSON))))
 	var out []byte
-	brokertest.Guard{Allocs: 8.1, Calls: 0.1, Instructions: 21_000}.Hold(t, brokertest.Times(500, func() {
+	brokertest.Guard{Allocs: 8.1, Calls: 0.5, Instructions: 21_000}.Hold(t, brokertest.Times(500, func() {
 		if out, _ = w.svc.iq(t.Context(), st, out[:0]); !strings.HasPrefix(string(out), "<iq type='result'") {
 			t.Fatal(string(out))
 		}

@@ -126,7 +126,8 @@ func (g Guard) spend(turn func() int, instructions, calls *counter) spent {
 	iNow, iWhole := instructions.read()
 	w = written() - w
 	runtime.ReadMemStats(&after)
-	s := spent{float64(after.Mallocs-before.Mallocs) / n, float64(iNow-i) / n, float64(cNow-c) / n, float64(w) / n}
+	c = cNow - c - min(cNow-c, calls.reads()) // without those that count them
+	s := spent{float64(after.Mallocs-before.Mallocs) / n, float64(iNow-i) / n, float64(c) / n, float64(w) / n}
 	if !iWhole {
 		s.instructions = math.Inf(1)
 	}
