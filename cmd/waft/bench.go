@@ -53,6 +53,9 @@ func (p *program) benchCommand() *cli.Command {
 			&cli.StringFlag{Name: "publish-url", Usage: "publish at `URL`, likewise"},
 			&cli.StringFlag{Name: "publish-body", Usage: "post `TEXT`, with {channel}, and {data} for a message's JSON ({string}: inside a JSON string, {form}: in a form)"},
 			&cli.StringFlag{Name: "publish-type", Usage: "post it as `TYPE`"},
+			&cli.StringFlag{Name: "listen", Usage: "over XMPP: be the XMPP server at `ADDRESS` (the link's in --config; default " + defaultComponentPort + ")"},
+			&cli.StringFlag{Name: "domain", Usage: "over XMPP: the component is `DOMAIN` (of the links in --config; default the first)"},
+			&cli.StringFlag{Name: "secret-file", Usage: "over XMPP: its secret is in `FILE` (default the link's in --config)"},
 			&cli.BoolFlag{Name: benchWorker, Hidden: true},
 		),
 		Action: p.bench,
@@ -125,6 +128,11 @@ func (p *program) benchOptions(c *cli.Context) (bench.Options, error) {
 			*to = c.String(flag)
 		}
 	}
+	if o.Target.Transport == bench.XMPP {
+		if o.Target.Component, err = p.benchComponent(c); err != nil {
+			return o, err
+		}
+	}
 	token, err := p.publishToken(c, benchTokenLife+o.Duration)
 	if err != nil {
 		return o, err
@@ -134,6 +142,46 @@ func (p *program) benchOptions(c *cli.Context) (bench.Options, error) {
 		return o, configErrorf("%v", err)
 	}
 	return o, nil
+}
+
+// defaultComponentPort is where XMPP servers take components.
+const defaultComponentPort = "127.0.0.1:5347"
+
+// benchComponent is the realm's link in the configuration, if there is one, with what flags say otherwise.
+func (p *program) benchComponent(c *cli.Context) (bench.Component, error) {
+	k := bench.Component{Listen: c.String("listen"), Domain: c.String("domain")}
+	from, dir := secretSettings{SecretFile: c.String("secret-file")}, ""
+	if firstOf(c.String("config"), p.env[envConfig]) != "" {
+		s, err := load(overrides{config: c.String("config")}, p.env)
+		if err != nil {
+			return k, err
+		}
+		r, _ := s.realm(c.String("realm"))
+		if r == nil {
+			return k, configErrorf("the configuration has no realm %q", c.String("realm"))
+		}
+		for i := range r.XMPP {
+			x := &r.XMPP[i]
+			if k.Domain != "" && k.Domain != x.Domain {
+				continue
+			}
+			k.Domain, k.Host, k.Listen = x.Domain, x.Host, firstOf(k.Listen, x.Server)
+			if from.SecretFile == "" {
+				from, dir = x.secretSettings, s.dir
+			}
+			break
+		}
+	}
+	if k.Domain == "" {
+		return k, configErrorf("over XMPP bench needs the link of a realm: name the configuration that has one with --config, or --domain and --secret-file")
+	}
+	k.Listen = firstOf(k.Listen, defaultComponentPort)
+	key, err := from.resolve(p.env, dir)
+	if err != nil {
+		return k, configErrorf("the link of %s: %v", k.Domain, err)
+	}
+	k.Secret = key.reveal()
+	return k, nil
 }
 
 // prefixed writes whole lines, and says who does.

@@ -2,8 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 
 	"waft/cmd/waft/bench"
 )
@@ -23,7 +30,15 @@ id = "default"
 
 func TestBench_every_scenario_finds_waft_without_fault(t *testing.T) {
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // workers are this very binary, and end often
-	r := serve(t, nil, "--config", writeConfig(t, bayeuxOpen))
+	config := writeConfig(t, bayeuxOpen+`
+  [[realm.xmpp]]
+  domain = "waft.localhost"
+  server = "`+benchListen()+`"
+  secret = "hush"
+  reconnect_min = "1ms"
+  reconnect_max = "20ms"
+`)
+	r := serve(t, nil, "--config", config)
 	env := map[string]string{envRealmKey: goodKey, envServer: r.url()}
 	scenarios := [][]string{
 		{"fan-out", "--kind", "bayeux", "--server", r.url() + "/bayeux", "--window", "8"},
@@ -34,7 +49,11 @@ func TestBench_every_scenario_finds_waft_without_fault(t *testing.T) {
 	}
 	for _, args := range scenarios {
 		t.Run(strings.Join(args[:min(len(args), 3)], " "), func(t *testing.T) {
-			if args[0] != bench.Publish {
+			switch args[0] {
+			case bench.Publish:
+			case bench.Jabber:
+				args = append(args, "--subscribers", "6", "--config", config)
+			default:
 				args = append(args, "--subscribers", "6", "--processes", "2")
 			}
 			duration := "1m"
@@ -57,6 +76,66 @@ func TestBench_every_scenario_finds_waft_without_fault(t *testing.T) {
 	}
 }
 
+// benchListen is a loopback address that nobody listens at: all of 127.0.0.0/8 is this machine on Linux.
+func benchListen() string {
+	if runtime.GOOS != "linux" {
+		return defaultComponentPort
+	}
+	return fmt.Sprintf("127.%d.%d.%d:5347", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250))
+}
+
+func TestBench_finds_the_link_of_the_configuration(t *testing.T) {
+	p := &program{env: environment{"LINK": "hush"}}
+	config := writeConfig(t, bayeuxOpen+`
+  [[realm.xmpp]]
+  domain = "one.localhost"
+  server = "127.0.0.1:1"
+  secret = "first"
+  [[realm.xmpp]]
+  domain = "two.localhost"
+  server = "127.0.0.1:2"
+  host = "localhost"
+  secret_env = "LINK"
+`)
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("own\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want bench.Component
+		err  string
+	}{
+		{[]string{"--config", config}, bench.Component{Listen: "127.0.0.1:1", Domain: "one.localhost", Secret: "first"}, ""},
+		{
+			[]string{"--config", config, "--domain", "two.localhost", "--listen", "127.0.0.1:3"},
+			bench.Component{Listen: "127.0.0.1:3", Domain: "two.localhost", Host: "localhost", Secret: "hush"}, "",
+		},
+		{
+			[]string{"--domain", "x.localhost", "--secret-file", file},
+			bench.Component{Listen: defaultComponentPort, Domain: "x.localhost", Secret: "own"}, "",
+		},
+		{[]string{"--domain", "x.localhost"}, bench.Component{}, "no secret"},
+		{nil, bench.Component{}, "--domain and --secret-file"},
+		{[]string{"--config", config, "--realm", "other"}, bench.Component{}, `no realm "other"`},
+	} {
+		var got bench.Component
+		var err error
+		command := p.benchCommand()
+		command.Action = func(c *cli.Context) error {
+			got, err = p.benchComponent(c)
+			return nil
+		}
+		app := &cli.App{Commands: []*cli.Command{command}}
+		if e := app.Run(append([]string{"waft", "bench"}, c.args...)); e != nil {
+			t.Fatal(e)
+		}
+		if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) || c.err == "" && (err != nil || got != c.want) {
+			t.Errorf("%v: %+v, %v", c.args, got, err)
+		}
+	}
+}
+
 func TestBench_says_what_is_wrong(t *testing.T) {
 	r := serve(t, map[string]string{envRealmKey: goodKey})
 	env := map[string]string{envServer: r.url()}
@@ -72,6 +151,7 @@ func TestBench_says_what_is_wrong(t *testing.T) {
 		{[]string{"fan-out", "--server", "here"}, exitUsage, "not a URL"},
 		{[]string{"fan-out", "--subscribers", "2"}, exitFailed, "401 Unauthorized"}, // no token to publish with
 		{[]string{"fan-out", "--subscribers", "2", "--subscriber-token", "bad"}, exitFailed, "2 of 2 subscribers could not connect"},
+		{[]string{"xmpp"}, exitUsage, "needs the link of a realm"},
 		{[]string{"--worker"}, exitOK, ""}, // its stdin has ended
 	} {
 		code, stdout, stderr := run(t, env, append([]string{"bench", "--quiet"}, c.args...)...)

@@ -154,6 +154,7 @@ func (c *crew) connected(ctx context.Context, look func(progress)) (*opened, err
 		}
 		all.Connected += n.Ready.Connected
 		all.Failed += n.Ready.Failed
+		all.Waited = max(all.Waited, n.Ready.Waited)
 		if all.Error == "" {
 			all.Error = n.Ready.Error
 		}

@@ -13,14 +13,15 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// fake is a server of plain WebSockets that does to its deliveries what the test says.
+// fake is a server of plain WebSockets, or a component with users (component_test.go), that does to its deliveries what the test says.
 type fake struct {
 	*httptest.Server
 
 	mu      sync.Mutex
 	sockets []*websocket.Conn
+	outlets []func(message []byte) // of subscribers; nil: hang up
 	posts   int
-	// mangle gives what subscriber s gets instead of the n-th message; nil: nothing; hang up: an empty one in it.
+	// mangle gives what subscriber s gets instead of the n-th message; nil: nothing; hang up: a nil in it.
 	mangle func(s, n int, message []byte) [][]byte
 	status func(n int) int // of the answer; nil: 200. Others are not delivered
 }
@@ -54,6 +55,13 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		f.mu.Lock()
 		f.sockets = append(f.sockets, ws)
+		f.outlets = append(f.outlets, func(m []byte) {
+			if m == nil {
+				_ = ws.Close()
+			} else {
+				_ = ws.WriteMessage(websocket.TextMessage, m)
+			}
+		})
 		f.mu.Unlock()
 		return
 	}
@@ -70,17 +78,13 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "not now")
 		return
 	}
-	for s, ws := range f.sockets {
+	for s, out := range f.outlets {
 		messages := [][]byte{body}
 		if f.mangle != nil {
 			messages = f.mangle(s, n, body)
 		}
 		for _, m := range messages {
-			if len(m) == 0 {
-				_ = ws.Close()
-				continue
-			}
-			_ = ws.WriteMessage(websocket.TextMessage, m)
+			out(m)
 		}
 	}
 }

@@ -44,6 +44,7 @@ type opened struct {
 	Failed    int       `json:"failed"`
 	Error     string    `json:"error"` // of the first that failed
 	Latency   latencies `json:"latency"`
+	Waited    float64   `json:"waited"` // seconds, for a component to come
 }
 
 // fleet is a worker's subscribers.
@@ -54,6 +55,7 @@ type fleet struct {
 
 	mu       sync.Mutex
 	all      []*subscriber
+	roster   *roster     // of subscribers that share a link; nil for other transports
 	left     map[int]int // subscribers of a channel that were disconnected
 	pending  [][]pending // by publisher, then a message's index modulo ringSize
 	finished []done      // not yet told
@@ -64,7 +66,7 @@ type fleet struct {
 	ended    bool
 }
 
-// subscriber is one connection. Its fields are the fleet's.
+// subscriber is one connection, or one user of a link, who has neither protocol nor out of his own. Its fields are the fleet's.
 type subscriber struct {
 	channel  int
 	protocol protocol
@@ -102,7 +104,14 @@ func (f *fleet) begin() {
 // connect opens all connections and tells how that goes, from any goroutine.
 func (f *fleet) connect(ctx context.Context, progress func(connected, failed int)) *opened {
 	var mu sync.Mutex
-	result := &opened{Latency: newLatencies()}
+	result, began := &opened{Latency: newLatencies()}, time.Now()
+	if f.Target.Transport == XMPP {
+		if err := f.welcome(ctx); err != nil {
+			result.Failed, result.Error = f.Count, err.Error()
+			return result
+		}
+		result.Waited = time.Since(began).Seconds()
+	}
 	start, interval := time.Now(), time.Duration(0)
 	if f.Rate > 0 {
 		interval = time.Duration(float64(time.Second) / f.Rate)
@@ -145,6 +154,9 @@ func (f *fleet) connect(ctx context.Context, progress func(connected, failed int
 
 // open opens the i-th connection of this worker.
 func (f *fleet) open(ctx context.Context, i int) error {
+	if f.Target.Transport == XMPP {
+		return f.join(ctx, i)
+	}
 	var from net.Addr
 	if len(f.Locals) > 0 {
 		from = &net.TCPAddr{IP: net.ParseIP(f.Locals[(f.First+i)%len(f.Locals)])}
@@ -316,10 +328,11 @@ func (f *fleet) close() {
 	f.mu.Unlock()
 	f.poller.close()
 	for _, s := range f.all {
-		if !s.lost {
+		if !s.lost && s.out != nil {
 			_ = s.out.Close()
 		}
 	}
+	f.goodbye()
 	f.readers.Wait()
 }
 

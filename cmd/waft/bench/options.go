@@ -52,6 +52,7 @@ const (
 	Publish  = "publish"
 	LongPoll = "long-poll"
 	Stream   = "sse"
+	Jabber   = "xmpp"
 	Storm    = "storm"
 	Idle     = "idle"
 )
@@ -72,6 +73,7 @@ var Scenarios = []Scenario{
 	{Publish, "no subscriber: how fast publishes are answered", WebSocket, 0, 1, 16, 5 * time.Second},
 	{LongPoll, "fan-out over Bayeux long-polling", LongPolling, 1000, 1, 1, 5 * time.Second},
 	{Stream, "fan-out over Server-Sent Events", Events, 1000, 1, 1, 5 * time.Second},
+	{Jabber, "fan-out to 1,000 XMPP users, whose server is played here", XMPP, 1000, 1, 1, 5 * time.Second},
 	{Storm, "1,000 subscribers connect as fast as they can, or at --rate", WebSocket, 1000, 1, 0, 0},
 	{Idle, "1,000 subscribers with a channel each, and no message", WebSocket, 1000, 1000, 0, 10 * time.Second},
 }
@@ -109,6 +111,7 @@ func (o *Options) complete() error {
 	if err != nil {
 		return err
 	}
+	o.Target.complete()
 	if err := o.Target.check(); err != nil {
 		return err
 	}
@@ -143,6 +146,9 @@ func (o *Options) complete() error {
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}
+	if o.Target.Transport == XMPP {
+		fill(&o.Processes, 1)
+	}
 	fill(&o.Processes, max(1, (o.Subscribers+descriptorLimit()-spareFiles-1)/max(1, descriptorLimit()-spareFiles)))
 	if o.Locals == nil {
 		o.Locals = locals(locate(o.Target.Subscribe).addr, o.Subscribers)
@@ -173,6 +179,8 @@ func (o *Options) check() error {
 		return errors.New("durations and numbers must not be negative")
 	case !strings.HasPrefix(o.Prefix, "/") || strings.ContainsAny(o.Prefix, "\"\\?#% \r\n") || strings.HasSuffix(o.Prefix, "/"):
 		return fmt.Errorf("a prefix of channels is such as /bench, and not %q", o.Prefix)
+	case o.Target.Transport == XMPP && o.Processes > 1:
+		return errors.New("XMPP users share one link, and so one process")
 	case o.Spawn == nil:
 		return errors.New("who starts the workers is not said")
 	}

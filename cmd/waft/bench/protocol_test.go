@@ -70,4 +70,15 @@ func TestFeed_a_delivery_allocates_nothing(t *testing.T) {
 			t.Errorf("%s: %v allocations a delivery", name, n)
 		}
 	}
+	f := &fleet{assignment: assignment{Run: 1, Publishers: 1, Channels: 1, Count: 1}, tally: newTally(), pending: [][]pending{make([]pending, ringSize)}, wake: make(chan struct{}, 1)}
+	f.roster = &roster{all: []*subscriber{{tracks: make([]track, 1)}}}
+	event := append(append([]byte("<message to='u0@localhost/bench'><event><item>"), payload...), "</item></event></message>"...)
+	if n := testing.AllocsPerRun(100, func() {
+		if err := f.roster.stanzas.feed(event, f.stanza); err != nil {
+			t.Fatal(err)
+		}
+		f.finished, f.all = f.finished[:0], nil
+	}); n > 0 || f.tally.Deliveries != 1 {
+		t.Errorf("xmpp: %v allocations a delivery; %d deliveries", n, f.tally.Deliveries)
+	}
 }

@@ -124,6 +124,8 @@ func TestPreset_knows_what_each_kind_speaks(t *testing.T) {
 				continue
 			}
 			spoken++
+			target.Component = Component{Listen: freePort(), Domain: fakeDomain, Secret: "hush"} // no preset has it
+			target.complete()
 			if err := target.check(); err != nil {
 				t.Errorf("%s over %s: %v", kind, transport, err)
 			}

@@ -55,6 +55,9 @@ func (r *run) all(ctx context.Context) error {
 		channel, _ := r.plan.channelOf(k.publisher, k.index)
 		return uint64(r.plan.members(0, r.Subscribers, channel))
 	})
+	if r.Target.Transport == XMPP {
+		r.say("waiting at %s for the component %s", r.Target.Component.Listen, r.Target.Component.Domain)
+	}
 	before, err := r.serverUsage()
 	if err != nil {
 		return err
@@ -103,7 +106,7 @@ func (r *run) connect(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return err
 	}
-	seconds := time.Since(began).Seconds()
+	seconds := time.Since(began).Seconds() - o.Waited
 	r.report.Connect = &ConnectReport{
 		Connected: o.Connected, Failed: o.Failed, Error: o.Error, Seconds: ratio(seconds, 1), PerSecond: ratio(float64(o.Connected), seconds),
 		Latency: o.Latency.summary(),

@@ -88,12 +88,11 @@ func TestRun_what_a_server_does_wrong_is_counted_exactly(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		judge := func(t *testing.T, f *fake, o Options) {
 			t.Parallel()
-			f := newFake(t, false)
 			var did wrongs
 			f.mangle = wrong(&did)
-			r := mustRun(t, f.quick())
+			r := mustRun(t, o)
 			d := r.Deliver
 			if got := (wrongs{d.Lost, d.Repeated, d.OutOfOrder, d.Strays}); got != did || did == (wrongs{}) {
 				t.Errorf("counted %+v, the server did %+v", got, did)
@@ -104,6 +103,15 @@ func TestRun_what_a_server_does_wrong_is_counted_exactly(t *testing.T) {
 			if (r.Trouble() == "") != (name == "leaks") {
 				t.Errorf("trouble: %q", r.Trouble())
 			}
+		}
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, false)
+			judge(t, f, f.quick())
+		})
+		t.Run(name+" over XMPP", func(t *testing.T) {
+			f := newFakeComponent(t)
+			f.run(t)
+			judge(t, f.fake, f.options())
 		})
 	}
 }
@@ -245,6 +253,21 @@ func TestRun_says_what_makes_no_sense(t *testing.T) {
 		"not said":          func(o *Options) { o.Spawn = nil },
 		"no such process":   func(o *Options) { o.PID = 1 << 30 },
 		"has no subscriber": func(o *Options) { o.Scenario = Publish },
+
+		"is not an address": func(o *Options) { o.Target.Transport = XMPP },
+		"no IP address of":  func(o *Options) { o.Target.Transport, o.Target.Component.Listen = XMPP, "here:1" },
+		"not the domains": func(o *Options) {
+			o.Target.Transport, o.Target.Component = XMPP, Component{Listen: "127.0.0.1:1", Domain: "a b"}
+		},
+		"the secret that": func(o *Options) {
+			o.Target.Transport, o.Target.Component = XMPP, Component{Listen: "127.0.0.1:1", Domain: "a"}
+		},
+		"share one link": func(o *Options) {
+			o.Target.Transport, o.Target.Component, o.Processes = XMPP, Component{Listen: "127.0.0.1:1", Domain: "a", Secret: "s"}, 2
+		},
+		"XMPP server's place:": func(o *Options) {
+			o.Target.Transport, o.Target.Component = XMPP, Component{Listen: "192.0.2.1:1", Domain: "a", Secret: "s"}
+		},
 	} {
 		o := f.quick()
 		change(&o)

@@ -17,6 +17,8 @@ type Target struct {
 	Publish     string `json:"publish"`      // URL: of Bayeux if Body is empty, else to post to
 	Body        string `json:"publish_body"` // with {data}, a message's JSON; {string}, the same inside a JSON string; {form}, the same in a form
 	ContentType string `json:"publish_type"`
+
+	Component Component `json:"component"` // of XMPP, which needs no Subscribe
 }
 
 // The ways to subscribe.
@@ -26,10 +28,11 @@ const (
 	Events      = "sse"          // Server-Sent Events
 	Raw         = "raw"          // a WebSocket that carries messages and nothing else
 	Polls       = "polls"        // a GET for each message, the next from where ETag and Last-Modified say, as nchan does it
+	XMPP        = "xmpp"         // events of XEP-0060 to users of an XMPP server, whose part is played here (XEP-0114)
 )
 
 // Transports are the ways to subscribe.
-var Transports = []string{WebSocket, LongPolling, Events, Raw, Polls}
+var Transports = []string{WebSocket, LongPolling, Events, Raw, Polls, XMPP}
 
 // preset is what a kind of server is like; URLs are relative to its own.
 type preset struct {
@@ -43,6 +46,7 @@ var presets = map[string]preset{
 	"waft": {
 		subscribe: map[string]string{
 			WebSocket: "/realm/{realm}/bayeux", LongPolling: "/realm/{realm}/bayeux", Events: "/realm/{realm}/events?channel={channel}",
+			XMPP: "",
 		},
 		publish: "/realm/{realm}/publish/", body: `{"items":[{"channel":"{channel}","json-object":{data}}]}`, contentType: "application/json",
 	},
@@ -96,12 +100,27 @@ func Preset(kind, base, realm, transport string) (Target, error) {
 	}, nil
 }
 
+// complete fills in what was left out.
+func (t *Target) complete() {
+	if t.Transport == XMPP {
+		t.Component.complete()
+		t.Subscribe = "xmpp:" + t.Component.Domain // RFC 5122
+	}
+}
+
 // check says what is wrong with the target.
 func (t Target) check() error {
 	if !slices.Contains(Transports, t.Transport) {
 		return fmt.Errorf("there is no transport %q, but %s", t.Transport, strings.Join(Transports, ", "))
 	}
-	for _, text := range []string{t.Subscribe, t.Publish} {
+	urls := []string{t.Subscribe, t.Publish}
+	if t.Transport == XMPP {
+		if err := t.Component.check(); err != nil {
+			return err
+		}
+		urls = urls[1:]
+	}
+	for _, text := range urls {
 		u, err := url.Parse(text)
 		if err != nil {
 			return fmt.Errorf("%q is not a URL: %w", text, err)
