@@ -170,6 +170,15 @@ bench-peers: peers-debian peers-npm ## waft beside nchan, Faye, Pushpin and the 
 	$(say) 'bench-peers: $(ROUNDS) rounds'
 	@go test -tags interop -count=1 -timeout 30m -run '^TestBench_peers$$' -v ./interop/ -bench-rounds=$(ROUNDS) -bench-duration=$(SECONDS_EACH)s
 
+# As bench-peers, and the same with memory for sockets, where no descriptor sets a limit. Some four minutes.
+.PHONY: bench-scale
+bench-scale: ROUNDS := 3
+bench-scale: ## one message to 1,000 … 100,000 subscribers, sockets as far as they go; ROUNDS=n
+	$(say) 'bench-scale: sockets, $(ROUNDS) rounds'
+	@go test -tags interop -count=1 -timeout 30m -run '^TestBench_scale$$' -v ./interop/ -scale-rounds=$(ROUNDS) -bench-duration=4s
+	$(say) 'bench-scale: connections in memory'
+	@go test -run='^$$' -bench='^BenchmarkInMemory$$' -benchtime=20x -timeout 30m ./bayeux -most-in-memory=100000
+
 .PHONY: soak
 soak: ## waves of 2,000 clients over every transport, under three minutes
 	$(say) 'soak: waves of 2,000 clients'

@@ -37,14 +37,22 @@ var races = []race{
 
 // lap is what one run of `waft bench` said, as far as it is compared.
 type lap struct {
+	Publish struct {
+		Messages  uint64  `json:"messages"`
+		PerSecond float64 `json:"per_second"`
+		Refused   uint64  `json:"refused"`
+	} `json:"publish"`
 	Deliver struct {
 		PerSecond float64 `json:"per_second"`
 		Lost      uint64  `json:"lost"`
 		Repeated  uint64  `json:"repeated"`
 		Disorder  uint64  `json:"out_of_order"`
+		Gone      int     `json:"disconnected"`
 		Latency   struct {
+			Min float64 `json:"min"`
 			P50 float64 `json:"p50"`
 			P99 float64 `json:"p99"`
+			Max float64 `json:"max"`
 		} `json:"latency"`
 	} `json:"deliver"`
 	Server struct {
