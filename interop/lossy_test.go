@@ -146,7 +146,13 @@ func (w *waft) impatient(t *testing.T) {
 // publishNow publishes past the faults.
 func publishNow(t *testing.T, w *waft, channel, text string) {
 	t.Helper()
-	body := fmt.Sprintf(`{"items":[{"channel":%q,"json-object":%s}]}`, bare(channel), text)
+	postItems(t, w, fmt.Sprintf(`{"channel":%q,"json-object":%s}`, bare(channel), text))
+}
+
+// postItems publishes several at once.
+func postItems(t *testing.T, w *waft, items string) {
+	t.Helper()
+	body := `{"items":[` + items + `]}`
 	req, err := http.NewRequest(http.MethodPost, w.url+"/realm/default/publish/", bytes.NewReader([]byte(body)))
 	if err != nil {
 		t.Fatal(err)

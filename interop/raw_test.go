@@ -70,6 +70,11 @@ func openRaw(addr, transport, channel string, onEvent func(rawMessage)) (c *rawC
 	if err != nil {
 		return nil, err
 	}
+	return beginRaw(nc, addr, transport, channel, onEvent)
+}
+
+// beginRaw is openRaw on a connection.
+func beginRaw(nc net.Conn, addr, transport, channel string, onEvent func(rawMessage)) (c *rawClient, err error) {
 	c = newRaw(nc, transport)
 	c.onEvent = onEvent
 	defer func() {
