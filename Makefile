@@ -179,6 +179,12 @@ bench-scale: ## one message to 1,000 … 100,000 subscribers, sockets as far as 
 	$(say) 'bench-scale: connections in memory'
 	@go test -run='^$$' -bench='^BenchmarkInMemory$$' -benchtime=20x -timeout 30m ./bayeux -most-in-memory=100000
 
+# With and without the stalled in turn, then twice as much as can be delivered. Some three minutes.
+.PHONY: overload
+overload: ## what readers notice of others that do not read, and of too much; ROUNDS=n
+	$(say) 'overload: $(ROUNDS) rounds'
+	@go test -tags interop -count=1 -timeout 30m -run '^TestOverload_measured$$' -v ./interop/ -overload-rounds=$(ROUNDS) -bench-duration=5s
+
 .PHONY: soak
 soak: ## waves of 2,000 clients over every transport, under three minutes
 	$(say) 'soak: waves of 2,000 clients'
