@@ -82,20 +82,31 @@ func holdIdle(t *testing.T, w *waft, transport string, sessions int) []io.Closer
 		sessions = most
 	}
 	addr := strings.TrimPrefix(w.url, "http://")
-	clients := make([]io.Closer, sessions)
+	return openMany(t, sessions, func(i int) (io.Closer, error) {
+		return openIdle(addr, transport, fmt.Sprintf("/open/idle/%d", i))
+	})
+}
+
+// openMany opens connections, a few at a time, which end with the test.
+func openMany[C io.Closer](t *testing.T, n int, open func(i int) (C, error)) []C {
+	t.Helper()
+	clients := make([]C, n)
 	var opening sync.WaitGroup
 	next := make(chan int)
 	for range 8 {
 		opening.Go(func() {
 			for i := range next {
-				var err error
-				if clients[i], err = openIdle(addr, transport, fmt.Sprintf("/open/idle/%d", i)); err != nil {
+				c, err := open(i)
+				if err != nil {
 					t.Error(err)
+					continue
 				}
+				clients[i] = c
+				t.Cleanup(func() { c.Close() })
 			}
 		})
 	}
-	for i := range sessions {
+	for i := range n {
 		if t.Failed() {
 			break
 		}
@@ -103,13 +114,6 @@ func holdIdle(t *testing.T, w *waft, transport string, sessions int) []io.Closer
 	}
 	close(next)
 	opening.Wait()
-	t.Cleanup(func() {
-		for _, c := range clients {
-			if c != nil {
-				c.Close()
-			}
-		}
-	})
 	if t.Failed() {
 		t.FailNow()
 	}

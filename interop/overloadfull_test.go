@@ -3,11 +3,9 @@
 package interop
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,7 +60,7 @@ max_interval = "20m"`)
 		fillStalled(t, w)
 	}
 	before := w.read(t, "waft_deliveries_lost_total")
-	l := w.bench(t, "fan-out", "--subscribers", strconv.Itoa(*overloadReads), "--prefix", prefix, "--rate", strconv.Itoa(*overloadRate), "--duration", *benchDuration)
+	l := benchLap(t, w.proc, "fan-out", "--server", w.url, "--subscribers", strconv.Itoa(*overloadReads), "--prefix", prefix, "--rate", strconv.Itoa(*overloadRate), "--duration", *benchDuration)
 	if d := l.Deliver; d.Lost+d.Repeated+d.Disorder > 0 || d.Gone > 0 {
 		t.Errorf("of those who read %d were cut off; %d lost, %d repeated, %d out of order", d.Gone, d.Lost, d.Repeated, d.Disorder)
 	}
@@ -70,8 +68,7 @@ max_interval = "20m"`)
 	if want := float64(l.Publish.Messages) * float64(*overloadStalls); stalled && dropped < want/2 || !stalled && dropped > 0 {
 		t.Errorf("stalled readers: %t, and of %.0f messages for them %.0f were dropped", stalled, want, dropped)
 	}
-	t.Logf("%.2f µs of CPU a delivery, p50 %.1f ms, p99 %.1f ms, max %.1f ms, client %.2f cores; %.0f dropped, %.0f sockets parked", l.Server.PerDelivery,
-		l.Deliver.Latency.P50/1000, l.Deliver.Latency.P99/1000, l.Deliver.Latency.Max/1000, l.Client.Busiest, dropped, w.read(t, "waft_outbox_parked_connections"))
+	t.Logf("%.0f dropped, %.0f sockets parked", dropped, w.read(t, "waft_outbox_parked_connections"))
 	return l
 }
 
@@ -87,21 +84,6 @@ func fillStalled(t *testing.T, w *waft) {
 		}
 	}
 	t.Fatal("those who do not read have room for everything")
-}
-
-// bench runs `waft bench` on the second core. A run that found losses still has a report.
-func (w *waft) bench(t *testing.T, args ...string) lap {
-	t.Helper()
-	cmd := exec.Command("taskset", append([]string{"-c", clientCore(), executable(t), "bench", "--server", w.url, "--json", "--quiet",
-		"--pid", strconv.Itoa(w.proc.cmd.Process.Pid)}, args...)...)
-	var said strings.Builder
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	var l lap
-	if e := json.Unmarshal(out, &l); e != nil {
-		t.Fatalf("waft bench: %v\n%s\n%s", err, &said, w.proc.log)
-	}
-	return l
 }
 
 func printStalled(laps map[bool][]lap) {
@@ -131,13 +113,13 @@ func twice(t *testing.T, policy string) {
 	const readers = 1000
 	w := startWaftWith(t, `overflow = "`+policy+`"`)
 	t.Cleanup(w.proc.kill)
-	load := []string{"fan-out", "--subscribers", strconv.Itoa(readers), "--prefix", "/open/bench", "--duration", *benchDuration}
-	most := w.bench(t, append(load, "--window", "512")...)
+	load := []string{"fan-out", "--server", w.url, "--subscribers", strconv.Itoa(readers), "--prefix", "/open/bench", "--duration", *benchDuration}
+	most := benchLap(t, w.proc, append(load, "--window", "512")...)
 	rate := 2 * most.Publish.PerSecond
 	base := resident(t, w)
 	dropped, slow := w.read(t, "waft_deliveries_lost_total"), w.labelled(t, "waft_sessions_ended_total", `kind="slow_consumer"`)
 	peak := watchResident(w)
-	l := w.bench(t, append(load, "--rate", fmt.Sprintf("%.0f", rate), "--warmup", "0s", "--patience", "1s")...)
+	l := benchLap(t, w.proc, append(load, "--rate", fmt.Sprintf("%.0f", rate), "--warmup", "0s", "--patience", "1s")...)
 	memory := peak() - base
 	dropped = w.read(t, "waft_deliveries_lost_total") - dropped
 	slow = w.labelled(t, "waft_sessions_ended_total", `kind="slow_consumer"`) - slow

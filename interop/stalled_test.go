@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -35,46 +34,22 @@ func dialStalled(addr string) (net.Conn, error) {
 // openStalled makes sessions that have subscribed, hold a connect, and read nothing until somebody does.
 func openStalled(t *testing.T, addr string, n int, channels ...string) []*rawClient {
 	t.Helper()
-	clients := make([]*rawClient, n)
-	next := make(chan int)
-	var opening sync.WaitGroup
-	for range min(n, 8) {
-		opening.Go(func() {
-			for i := range next {
-				nc, err := dialStalled(addr)
-				if err == nil {
-					clients[i], err = beginRaw(nc, addr, websocketType, channels[0], nil)
-				}
-				for _, c := range channels[1:] {
-					if err == nil {
-						_, err = clients[i].ask("/meta/subscribe", `"subscription":"`+c+`"`)
-					}
-				}
-				if err == nil {
-					_, err = clients[i].send("/meta/connect", clients[i].connectFields())
-				}
-				if err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	for i := range clients {
-		next <- i
-	}
-	close(next)
-	opening.Wait()
-	t.Cleanup(func() {
-		for _, c := range clients {
-			if c != nil {
-				c.close()
+	return openMany(t, n, func(int) (*rawClient, error) {
+		nc, err := dialStalled(addr)
+		if err != nil {
+			return nil, err
+		}
+		c, err := beginRaw(nc, addr, websocketType, channels[0], nil)
+		for _, channel := range channels[1:] {
+			if err == nil {
+				_, err = c.ask("/meta/subscribe", `"subscription":"`+channel+`"`)
 			}
 		}
+		if err == nil {
+			_, err = c.send("/meta/connect", c.connectFields())
+		}
+		return c, err
 	})
-	if t.Failed() {
-		t.FailNow()
-	}
-	return clients
 }
 
 // labelled is a metric's value with a label, 0 if it is not there.

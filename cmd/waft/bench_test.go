@@ -109,11 +109,13 @@ func TestBench_finds_the_link_of_the_configuration(t *testing.T) {
 		{[]string{"--config", config}, bench.Component{Listen: "127.0.0.1:1", Domain: "one.localhost", Secret: "first"}, ""},
 		{
 			[]string{"--config", config, "--domain", "two.localhost", "--listen", "127.0.0.1:3"},
-			bench.Component{Listen: "127.0.0.1:3", Domain: "two.localhost", Host: "localhost", Secret: "hush"}, "",
+			bench.Component{Listen: "127.0.0.1:3", Domain: "two.localhost", Host: "localhost", Secret: "hush"},
+			"",
 		},
 		{
 			[]string{"--domain", "x.localhost", "--secret-file", file},
-			bench.Component{Listen: defaultComponentPort, Domain: "x.localhost", Secret: "own"}, "",
+			bench.Component{Listen: defaultComponentPort, Domain: "x.localhost", Secret: "own"},
+			"",
 		},
 		{[]string{"--domain", "x.localhost"}, bench.Component{}, "no secret"},
 		{nil, bench.Component{}, "--domain and --secret-file"},
