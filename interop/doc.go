@@ -51,6 +51,7 @@
 //   - benchpeers_test.go, rivals_test.go, pushpin_test.go: waft, nchan, Faye and Pushpin under the same load, beside
 //     floor/, which is the system calls alone (`make bench-peers`; nothing is measured otherwise).
 //   - benchscale_test.go: waft and the floor with ever more subscribers (`make bench-scale`).
+//   - overload_test.go: readers that stall, and every drop counted; overloadfull_test.go: what others notice of them (`make overload`).
 //   - xmppclients_test.go: xmpp.js, strophe.js, stanza and slixmpp publish, receive and
 //     use ad-hoc commands, over TCP and WebSocket.
 //   - quickstart_test.go: the commands that waft prints at its first start work.
