@@ -175,7 +175,7 @@ bench-peers: peers-debian peers-npm ## waft beside nchan, Faye, Pushpin and the 
 bench-scale: ROUNDS := 3
 bench-scale: ## one message to 1,000 … 100,000 subscribers, sockets as far as they go; ROUNDS=n
 	$(say) 'bench-scale: sockets, $(ROUNDS) rounds'
-	@go test -tags interop -count=1 -timeout 30m -run '^TestBench_scale$$' -v ./interop/ -scale-rounds=$(ROUNDS) -bench-duration=4s
+	@go test -tags interop -count=1 -timeout 30m -run '^TestBench_scale$$' -v ./interop/ -scale-rounds=$(ROUNDS) -bench-duration=3s
 	$(say) 'bench-scale: connections in memory'
 	@go test -run='^$$' -bench='^BenchmarkInMemory$$' -benchtime=20x -timeout 30m ./bayeux -most-in-memory=100000
 

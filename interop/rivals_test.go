@@ -56,8 +56,11 @@ func startFloor(t *testing.T) *racing {
 }
 
 // startWaftRival starts waft; anybody may publish below /open. The publisher is one Bayeux session, which none of the others holds to a rate.
-func startWaftRival(t *testing.T) *racing {
-	w := startWaftWith(t, "messages_per_session = 1000000")
+func startWaftRival(t *testing.T) *racing { return startWaftOf(t, "") }
+
+// startWaftOf starts it with lines for [realm.bayeux].
+func startWaftOf(t *testing.T, lines string) *racing {
+	w := startWaftWith(t, "messages_per_session = 1000000\n"+lines)
 	bayeux := []string{"--kind", "bayeux", "--server", w.url + "/bayeux", "--prefix", "/open/bench"}
 	rest := []string{"--server", w.url, "--prefix", "/open/bench"}
 	return &racing{w.proc, false, func() error { return nil }, map[string][]string{"websocket": bayeux, "long-polling": rest, "sse": rest}}
