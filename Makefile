@@ -177,7 +177,7 @@ bench-scale: ## one message to 1,000 … 100,000 subscribers, sockets as far as 
 	$(say) 'bench-scale: sockets, $(ROUNDS) rounds'
 	@go test -tags interop -count=1 -timeout 30m -run '^TestBench_scale$$' -v ./interop/ -scale-rounds=$(ROUNDS) -bench-duration=3s
 	$(say) 'bench-scale: connections in memory'
-	@go test -run='^$$' -bench='^BenchmarkInMemory$$' -benchtime=20x -timeout 30m ./bayeux -most-in-memory=100000
+	@go test -run='^$$' -bench='^BenchmarkInMemory$$' -benchtime=10x -timeout 30m ./bayeux -most-in-memory=100000
 
 # With and without the stalled in turn, then twice as much as can be delivered. Some three minutes.
 .PHONY: overload

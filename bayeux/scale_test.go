@@ -37,6 +37,7 @@ func benchmarkInMemory(b *testing.B, subscribers int) {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	s := startServer(b, l, l.dial, func(o *Options, _ *broker.Options) {
 		o.Timeout, o.Ping, o.MaxInterval = time.Hour, time.Hour, time.Hour
+		o.ReceiptDelay = time.Hour // the subscribers answer no pings
 	})
 	before := memory()
 	crowd := &crowd{all: make([]*passive, subscribers), done: make(chan struct{}, 1)}
@@ -70,7 +71,11 @@ func benchmarkInMemory(b *testing.B, subscribers int) {
 		if _, err := s.b.Publish(b.Context(), broker.Principal{}, &broker.Message{Channel: "/bench", Data: data}, broker.PublishOptions{}); err != nil {
 			b.Fatal(err)
 		}
-		<-crowd.done
+		select {
+		case <-crowd.done:
+		case <-time.After(5 * time.Minute):
+			b.Fatalf("%d of %d subscribers have not got message %d", crowd.left.Load(), subscribers, pushes)
+		}
 		pushes++
 		if len(latencies) < 10_000_000 {
 			b.StopTimer()
