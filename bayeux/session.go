@@ -185,7 +185,8 @@ func (s *session) release(e endpoint) {
 	s.queue.Release()
 }
 
-// take drains into sc what waits, for e: nothing if e is no longer the endpoint, so that each event goes one way.
+// take drains into sc what waits, for e: nothing if e is no longer the endpoint, so that each event goes one way. sc.Dry is set
+// if that was all.
 func (s *session) take(e endpoint, sc *outbox.Scratch) (r receipt) {
 	sc.Deliveries = sc.Deliveries[:0]
 	s.mu.Lock()
@@ -194,6 +195,7 @@ func (s *session) take(e endpoint, sc *outbox.Scratch) (r receipt) {
 		return r
 	}
 	sc.Deliveries = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
+	sc.Dry = len(sc.Deliveries) < drainAtOnce
 	if !s.h.keeps() || len(sc.Deliveries) == 0 {
 		return r
 	}

@@ -79,6 +79,7 @@ func (s *socket) Fill(sc *outbox.Scratch) []byte {
 	}
 	for _, session := range sessions {
 		if b := s.events(sc, session); len(b) > 0 {
+			sc.Dry = sc.Dry && len(sessions) == 1 && !s.ask.Load()
 			return b
 		}
 	}

@@ -112,11 +112,15 @@ func (c *Conn) fill(sc *Scratch) (more bool) {
 		if c.parked || c.err != nil {
 			return false // unpark makes the connection ready again
 		}
+		sc.Dry = false
 		b := c.src.Fill(sc)
 		if len(b) == 0 {
 			return false
 		}
 		c.send(b)
+		if sc.Dry {
+			return false // what comes from now on is announced
+		}
 	}
 	return true
 }

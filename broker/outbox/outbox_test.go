@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -59,13 +60,18 @@ var wrappings = map[string]func(net.Conn) net.Conn{
 }
 
 // source sends a session's messages as lines.
-type source struct{ session *broker.Session }
+type source struct {
+	session *broker.Session
+	fills   atomic.Int64
+}
 
 func (s *source) Fill(sc *Scratch) []byte {
+	s.fills.Add(1)
 	sc.Deliveries = s.session.DrainMax(sc.Deliveries[:0], 64)
 	if len(sc.Deliveries) == 0 {
 		return nil
 	}
+	sc.Dry = len(sc.Deliveries) < 64
 	return sc.Join("lines", sc.Deliveries, func(dst []byte, ds []broker.Delivery) []byte {
 		for _, d := range ds {
 			dst = append(append(dst, d.Message.Data...), '\n')
@@ -245,6 +251,25 @@ func TestConn_Write_comes_after_what_waits(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestConn_a_source_that_is_dry_is_not_asked_again(t *testing.T) {
+	x, b := start(t, Options{})
+	server, client := socketPair(t)
+	defer client.Close()
+	c, _ := attach(t, x, b, server, broker.SessionOptions{})
+	src := c.src.(*source)
+	got := make([]byte, len("1\n"))
+	for i := range 100 {
+		brokertest.Publish(t, b, "/a", "1")
+		if _, err := io.ReadFull(client, got); err != nil {
+			t.Fatal(err)
+		}
+		if n := src.fills.Load(); n != int64(i+1) {
+			t.Fatalf("asked %d times for %d messages", n, i+1)
+		}
+	}
+	c.Close()
 }
 
 func TestConn_Finish_closes_after_the_last_byte(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 // Source supplies a connection with bytes.
 type Source interface {
 	// Fill gives the bytes of what waits to be sent, ready for the wire, or nil. It may take a part (some 64 KiB at
-	// most is sensible): it is called again until it gives nil. The bytes may be shared, and are not kept after
+	// most is sensible): it is called again until it gives nil, or sets Scratch.Dry. The bytes may be shared, and are not kept after
 	// the next use of the scratch. It is called by one goroutine at a time, with the connection locked: it must not
 	// block, and not call the Conn.
 	Fill(sc *Scratch) []byte
@@ -19,6 +19,10 @@ type Source interface {
 type Scratch struct {
 	Deliveries []broker.Delivery // for Session.Drain(sc.Deliveries[:0])
 	Buf        []byte            // for frames that are made for one connection
+
+	// Dry is for Fill to set when what it gives is all there is: then it is not called again to say nothing, which is nearly half the
+	// work of a delivery that goes out alone. Whatever comes after that look must be announced by Conn.Ready.
+	Dry bool
 
 	joins [4]joined // the latest: connections of a few protocols and forms may follow each other in any order
 	turn  int       // which gives way next

@@ -132,6 +132,7 @@ const batch = 64
 func (st *stream) Fill(sc *outbox.Scratch) []byte {
 	for {
 		sc.Deliveries = st.session.DrainMax(sc.Deliveries[:0], batch)
+		sc.Dry = len(sc.Deliveries) < batch && !st.ping.Load()
 		if len(sc.Deliveries) == 0 {
 			if st.ping.Swap(false) {
 				return st.comment(sc)

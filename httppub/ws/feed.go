@@ -15,6 +15,7 @@ type feed struct {
 
 	paused   bool // subscriptions are being made: what is queued must wait until the cursor knows of it
 	placeDue bool
+	dry      bool // nothing is queued behind what was taken last
 
 	groups  map[broker.Pattern]*group
 	all     []*group // those that have a pattern left, in the order in which they were made
@@ -60,6 +61,7 @@ func (s *socket) Fill(sc *outbox.Scratch) []byte {
 		switch {
 		case len(sc.Deliveries) > 0:
 			if b := s.frames(sc); len(b) > 0 {
+				sc.Dry = d.dry && len(d.pages) == 0 && !d.placeDue
 				return b
 			}
 		case d.placeDue:
@@ -81,6 +83,7 @@ func (s *socket) next(ds []broker.Delivery) []broker.Delivery {
 			return ds
 		}
 	}
+	d.dry = false
 	if d.turn = !d.turn; d.turn {
 		ds = d.page(ds, room)
 	}
@@ -120,7 +123,9 @@ func (d *feed) page(ds []broker.Delivery, room int) []broker.Delivery {
 // queued takes from the session's queue.
 func (s *socket) queued(ds []broker.Delivery, room int) []broker.Delivery {
 	for len(ds) == 0 {
-		if ds = s.session.DrainMax(ds, room); len(ds) == 0 {
+		ds = s.session.DrainMax(ds, room)
+		s.feed.dry = len(ds) < room
+		if len(ds) == 0 {
 			break
 		}
 		for _, x := range ds {
