@@ -146,7 +146,7 @@ func (b *Broker) Open(o SessionOptions) (*Session, error) {
 	if o.ID == "" {
 		o.ID = newSessionID()
 	}
-	s := &Session{broker: b, opts: o, opened: time.Now(), serial: b.serial.Add(1)}
+	s := &Session{waker: o.Wake, broker: b, opts: o, opened: time.Now(), serial: b.serial.Add(1)}
 	s.label = fmt.Sprintf("%s-%d", o.Protocol, s.serial)
 	s.Touch()
 

@@ -124,7 +124,7 @@ func (l *subscribers) add(sub *subscription) {
 	last := len(chunks) - 1
 	// Appending writes beyond the length that any snapshot sees.
 	chunks[last] = append(chunks[last], sub)
-	sub.place = l.count
+	sub.place = int32(l.count)
 	l.chunks = chunks
 	l.count++
 }
@@ -142,7 +142,7 @@ func (l *subscribers) remove(sub *subscription) {
 		chunks[last] = append(make([]*subscription, 0, cap(tail)), tail[:len(tail)-1]...)
 	}
 	if moved != sub {
-		at := sub.place / chunkSize
+		at := int(sub.place) / chunkSize
 		if at != last {
 			chunks[at] = append(make([]*subscription, 0, chunkSize), chunks[at]...)
 		}

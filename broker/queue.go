@@ -5,11 +5,11 @@ import "slices"
 // queue is a session's bounded first-in first-out of deliveries. A single waiting delivery lives in the struct, so
 // that the usual case (one in, one out) allocates nothing; a burst grows a slice, which is let go when it was big.
 type queue struct {
-	first Delivery   // the oldest, if count > 0
-	rest  []Delivery // the others, from head on
-	head  int
 	count int
 	bytes int
+	first Delivery // the oldest, if count > 0
+	head  int
+	rest  []Delivery // the others, from head on
 }
 
 // keepCap is the largest backing array an empty queue keeps: about 1 KB, which sixteen in flight fit in.
@@ -68,10 +68,14 @@ func (q *queue) pushFront(ds []Delivery) {
 }
 
 func (q *queue) reset() {
-	rest := q.rest
-	*q = queue{}
-	if cap(rest) <= keepCap {
-		clear(rest)
-		q.rest = rest[:0]
+	q.count, q.bytes, q.first = 0, 0, Delivery{}
+	switch {
+	case len(q.rest) == 0: // one in, one out
+	case cap(q.rest) <= keepCap:
+		clear(q.rest)
+		q.rest = q.rest[:0]
+	default:
+		q.rest = nil
 	}
+	q.head = 0
 }

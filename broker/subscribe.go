@@ -260,6 +260,7 @@ func (s *Session) leaveIf(p Pattern, sub *subscription, ok func() bool) bool {
 	mine := s.subs[p] == sub && ok()
 	if mine {
 		delete(s.subs, p)
+		sub.left = true
 	}
 	s.mu.Unlock()
 	if mine {
