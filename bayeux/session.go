@@ -29,27 +29,26 @@ type endpoint interface {
 //
 // mu is taken by publishers (wake), so nothing that publishes or writes is called while it is held; taking from the queue is.
 type session struct {
+	// What a delivery touches is together, in two cache lines.
+	mu       sync.Mutex // guards what is not said to be something else
+	endpoint endpoint   // nil between polls
+	h        *Handler   // static after open, like queue, ack and placed
+	queue    *broker.Session
+	ack      *ackState // nil: without the acknowledge extension; what it points to is guarded by mu
+	asked    uint64    // up to where the socket's ping asks; 0: none is under way
+	placed   bool      // events have positions: the handshake asked for replay
+	sent     sentList  // what the client has been sent and has not shown to have (receipt.go)
+
 	// static after open
-	h     *Handler
-	id    string // the clientId: whoever has it is the session
-	from  netip.Addr
-	queue *broker.Session
+	id   string // the clientId: whoever has it is the session
+	from netip.Addr
 
 	who        atomic.Pointer[broker.Principal] // of the handshake, or a newer one of the same holder
 	messages   broker.Tally                     // of what it sent lately
 	heard      atomic.Int64                     // when its last message came, on the handler's clock
 	acted      atomic.Int64                     // when its last came that was no connect
-	placed     bool                             // events have positions: the handshake asked for replay
-	ack        *ackState                        // nil: without the acknowledge extension; what it points to is guarded by mu
 	publishing sync.Mutex                       // one publish at a time, so that a repeated one meets an outcome and not an attempt
 	replaying  sync.Mutex                       // one subscribe with a replay at a time: the broker refuses a second
-
-	mu sync.Mutex // guards the rest
-
-	// What a delivery touches is together.
-	endpoint endpoint // nil between polls
-	sent     sentList // what the client has been sent and has not shown to have (receipt.go)
-	asked    uint64   // up to where the socket's ping asks; 0: none is under way
 
 	held      *heldConnect  // the connect a socket holds
 	connected bool          // a connect has been accepted: from now on they are held

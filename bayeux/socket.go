@@ -17,24 +17,23 @@ import (
 // Gorilla upgrades and reads. Everything that is written goes through conn, in frames made here: nobody waits for the
 // socket, and a reply comes after the events that were there before it.
 type socket struct {
-	// static after serveSocket
-	h      *Handler
-	conn   *outbox.Conn
-	timer  *broker.Timer // next look at whether the peer is there; when closing, the end of patience
-	packed bool          // it negotiated compression
+	// What a delivery touches fills a cache line.
+	conn     *outbox.Conn // static after serveSocket, like packed and h
+	h        *Handler
+	mu       sync.Mutex  // guards what is not said to be something else
+	sessions []*session  // oldest first; copied when it changes
+	ask      atomic.Bool // Fill is to ask whether what was sent has arrived
+	packed   bool        // it negotiated compression
+	closing  bool        // a close frame was sent: no more events, no more messages
 
-	peer peer // owned by the read loop
+	last     bool     // the last session has gone: close once the client has had its chance
+	departed *session // the last to end here, until the next one comes
 
-	ask atomic.Bool // Fill is to ask whether what was sent has arrived
+	timer *broker.Timer // static after serveSocket: next look at whether the peer is there; when closing, the end of patience
+	peer  peer          // owned by the read loop
 
 	heard atomic.Int64 // when anything came from the peer, on the handler's clock
 	spoke atomic.Int64 // when a message came
-
-	mu       sync.Mutex // guards the rest
-	sessions []*session // oldest first; copied when it changes
-	departed *session   // the last to end here, until the next one comes
-	closing  bool       // a close frame was sent: no more events, no more messages
-	last     bool       // the last session has gone: close once the client has had its chance
 
 	receiptAt int64  // when to ask, on the handler's clock; 0: there is nothing to ask after, or an answer is due
 	asked     uint32 // number of the latest question

@@ -25,7 +25,6 @@ type Outbox struct {
 	stop   chan struct{}
 	done   sync.WaitGroup
 	pool   sync.Pool // of *Scratch
-	stats  counters
 }
 
 // Why a connection was closed by the outbox.
@@ -42,7 +41,7 @@ func New(o Options) *Outbox {
 	x := &Outbox{opts: o, stop: make(chan struct{})}
 	x.pool.New = func() any { return new(Scratch) }
 	for range o.Shards {
-		s := &shard{signal: make(chan struct{}, 1)}
+		s := &shard{outbox: x, signal: make(chan struct{}, 1)}
 		x.shards = append(x.shards, s)
 		x.done.Go(func() { s.run(x.stop) })
 	}
@@ -67,7 +66,7 @@ func (x *Outbox) giveBack(sc *Scratch) {
 // it is closed by Conn.Close and Conn.Finish only.
 func (x *Outbox) Attach(nc net.Conn, src Source) *Conn {
 	s := x.shards[int(x.next.Add(1))%len(x.shards)]
-	return &Conn{outbox: x, shard: s, nc: nc, src: src, fd: rawFD(nc)}
+	return &Conn{shard: s, nc: nc, src: src, fd: int32(rawFD(nc))}
 }
 
 // Stats counts what the outbox did. Counters only grow; Parked is what is now.
@@ -85,17 +84,24 @@ type counters struct {
 }
 
 // Stats counts.
-func (x *Outbox) Stats() Stats {
-	c := &x.stats
-	return Stats{
-		Writes: c.writes.Load(), Bytes: c.bytes.Load(), Parks: c.parks.Load(),
-		Timeouts: c.timeouts.Load(), Overflows: c.overflows.Load(), Parked: c.parked.Load(),
+func (x *Outbox) Stats() (sum Stats) {
+	for _, s := range x.shards {
+		c := &s.stats
+		sum.Writes += c.writes.Load()
+		sum.Bytes += c.bytes.Load()
+		sum.Parks += c.parks.Load()
+		sum.Timeouts += c.timeouts.Load()
+		sum.Overflows += c.overflows.Load()
+		sum.Parked += c.parked.Load()
 	}
+	return sum
 }
 
 // shard is one worker and the connections that have something to send.
 type shard struct {
+	outbox *Outbox       // static
 	signal chan struct{} // capacity 1: there is a list
+	stats  counters      // its own: one that all cores count in would go from cache to cache with every write
 
 	mu   sync.Mutex
 	list []*Conn // guarded by mu
