@@ -56,14 +56,14 @@ func (s *session) record(ds []broker.Delivery, batch *outbox.Batch) (r receipt) 
 	r.from, r.began = s.sent.next, s.sent.len() == 0
 	s.sent.push(ds, batch)
 	assumed := 0
-	for s.ack == nil && s.sent.len() > 1 && (s.sent.len() > o.MaxUnconfirmed || s.sent.bytes > o.MaxUnconfirmedBytes) {
+	for s.ack == nil && s.sent.len() > 1 && (s.sent.len() > o.MaxUnconfirmed || s.sent.bytes() > o.MaxUnconfirmedBytes) {
 		s.sent.pop()
 		assumed++
 	}
 	if assumed > 0 {
 		s.h.counters.assumed[AssumedBound].Add(uint64(assumed))
 	}
-	r.half = s.asked <= s.sent.first && (s.sent.len() >= o.MaxUnconfirmed/2 || s.sent.bytes >= o.MaxUnconfirmedBytes/2)
+	r.half = s.asked <= s.sent.first && (s.sent.len() >= o.MaxUnconfirmed/2 || s.sent.bytes() >= o.MaxUnconfirmedBytes/2)
 	return r
 }
 
@@ -201,7 +201,7 @@ func (s *session) room() (messages, bytes int) {
 	if s.ack == nil || s.sent.len() == 0 {
 		return messages, bytes
 	}
-	if bytes -= s.sent.bytes; bytes <= 0 {
+	if bytes -= s.sent.bytes(); bytes <= 0 {
 		return 0, 0
 	}
 	return messages - s.sent.len(), bytes

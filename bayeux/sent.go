@@ -13,24 +13,25 @@ import (
 //
 // Every delivery to a socket passes through it, on top of a price of some 200 ns when several go out together. So what many sessions
 // were sent together is one entry, of a batch that they share; and what is proven is let go of by the chunk, without a look at
-// the messages, which nobody may have touched for a second.
+// the messages, which nobody may have touched for a second. A chunk is written to once for an entry and once when it begins: how much
+// is in it follows from where the next one begins.
 //
 // The subscriptions that a message matched are not kept: nobody asks for them on this door.
 type sentList struct {
 	head, tail *sentChunk // nil when empty
-	at         int        // place of the oldest entry in head
-	skip       int        // messages of that entry's batch that are no longer there
-	end        int        // place behind the newest entry in tail
+	at         int32      // place of the oldest entry in head
+	skip       int32      // messages of that entry's batch that are no longer there
+	end        int32      // place behind the newest entry in tail
 	first      uint64     // number of the oldest message
 	next       uint64     // number that the next one gets
-	bytes      int        // by Message.Size
+	came, went int        // bytes of all that the session was ever sent, and of what is no longer there; by Message.Size
 }
 
 // sentChunk fills a size class of the allocator.
 type sentChunk struct {
 	entries [30]sentEntry
-	count   int // messages that are in it
-	bytes   int // of them
+	first   uint64 // the list's next when it began
+	came    int    // and the list's came
 	next    *sentChunk
 }
 
@@ -43,6 +44,8 @@ type sentEntry struct {
 var sentChunks = sync.Pool{New: func() any { return new(sentChunk) }}
 
 func (l *sentList) len() int { return int(l.next - l.first) }
+
+func (l *sentList) bytes() int { return l.came - l.went }
 
 // push appends the messages of ds, of which batch may be the list.
 func (l *sentList) push(ds []broker.Delivery, batch *outbox.Batch) {
@@ -66,22 +69,21 @@ func (l *sentList) push(ds []broker.Delivery, batch *outbox.Batch) {
 
 // room is where entries may be put, one at least.
 func (l *sentList) room() []sentEntry {
-	if l.tail == nil || l.end == len(l.tail.entries) {
+	if l.tail == nil || int(l.end) == len(l.tail.entries) {
 		l.grow()
 	}
 	return l.tail.entries[l.end:]
 }
 
 func (l *sentList) pushed(entries, messages, bytes int) {
-	l.tail.count += messages
-	l.tail.bytes += bytes
-	l.end += entries
+	l.end += int32(entries)
 	l.next += uint64(messages)
-	l.bytes += bytes
+	l.came += bytes
 }
 
 func (l *sentList) grow() {
 	c := sentChunks.Get().(*sentChunk)
+	c.first, c.came = l.next, l.came
 	if l.tail == nil {
 		l.head, l.at = c, 0
 	} else {
@@ -99,14 +101,12 @@ func (l *sentList) pop() *broker.Message {
 		m = e.batch.Messages[l.skip]
 		l.skip++
 	}
-	c.count--
-	c.bytes -= m.Size()
 	l.first++
-	l.bytes -= m.Size()
+	l.went += m.Size()
 	switch {
-	case c.count == 0:
+	case l.first == l.behindHead():
 		l.shrink()
-	case e.batch == nil || l.skip == len(e.batch.Messages):
+	case e.batch == nil || int(l.skip) == len(e.batch.Messages):
 		*e = sentEntry{}
 		l.at++
 		l.skip = 0
@@ -114,11 +114,21 @@ func (l *sentList) pop() *broker.Message {
 	return m
 }
 
+// behindHead is the number of the first message that is not in head.
+func (l *sentList) behindHead() uint64 {
+	if l.head == l.tail {
+		return l.next
+	}
+	return l.head.next.first
+}
+
 // shrink lets go of head, with what is left in it.
 func (l *sentList) shrink() {
 	c := l.head
-	l.first += uint64(c.count)
-	l.bytes -= c.bytes
+	l.first, l.went = l.behindHead(), l.came
+	if c.next != nil {
+		l.went = c.next.came
+	}
 	l.head, l.at, l.skip = c.next, 0, 0
 	if l.head == nil {
 		l.tail = nil
@@ -131,7 +141,7 @@ func (l *sentList) shrink() {
 func (l *sentList) popTo(end uint64) (n int) {
 	begin := l.first
 	for end = min(end, l.next); l.first < end; {
-		if l.first+uint64(l.head.count) <= end {
+		if l.behindHead() <= end {
 			l.shrink()
 		} else {
 			l.pop()
