@@ -93,7 +93,7 @@ func New(o Options) (*Broker, error) {
 		o.OnEvent = func(Event) {}
 	}
 	b.opts, b.engine, b.wheel, b.began, b.index, b.sessions = o, o.Engine, o.Wheel, time.Now(), newIndex(), map[string]*Session{}
-	b.matches.New = func() any { return new(matching) }
+	b.matches.New = func() any { return &matching{newest: map[*Session]int{}} }
 	if err := b.engine.Start(b.deliver); err != nil {
 		return nil, err
 	}

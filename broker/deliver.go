@@ -2,8 +2,19 @@ package broker
 
 // matching is deliver's scratch space, reused between messages.
 type matching struct {
-	lists    []snapshot
-	sessions map[*Session][]*subscription
+	lists []snapshot
+
+	// of deliverLists
+	newest map[*Session]int // of the session's links, the place of the newest
+	links  []link           // the subscriptions of the sessions in newest
+	subs   []*subscription  // of one session
+	also   []Pattern        // Delivery.Also of the session before: many have the same, and share it
+}
+
+// link is one of a session's subscriptions, and the place of the link before it; -1: it is the first.
+type link struct {
+	sub    *subscription
+	before int
 }
 
 // deliver queues m for every session with a subscription that matches its channel, once each, and returns how many
@@ -46,34 +57,56 @@ func (x *matching) deliverLists(m *Message) (receivers int) {
 			longest = i
 		}
 	}
-	if x.sessions == nil {
-		x.sessions = map[*Session][]*subscription{}
-	}
 	for i, l := range x.lists {
 		if i == longest {
 			continue
 		}
 		for _, chunk := range l.chunks {
 			for _, sub := range chunk {
-				x.sessions[sub.session] = append(x.sessions[sub.session], sub)
+				before, several := x.newest[sub.session]
+				if !several {
+					before = -1
+				}
+				x.add(sub, before)
 			}
 		}
 	}
 	for _, chunk := range x.lists[longest].chunks {
 		for _, sub := range chunk {
-			also, several := x.sessions[sub.session]
-			if several {
-				x.sessions[sub.session] = append(also, sub)
+			if before, several := x.newest[sub.session]; several {
+				x.add(sub, before)
 			} else if sub.session.enqueue(m, sub) {
 				receivers++
 			}
 		}
 	}
-	for s, subs := range x.sessions {
-		if s.enqueueMany(m, subs) {
+	for s, at := range x.newest {
+		if s.enqueueMany(m, x.chain(at), &x.also) {
 			receivers++
 		}
 	}
-	clear(x.sessions)
+	x.forget()
 	return receivers
+}
+
+func (x *matching) add(sub *subscription, before int) {
+	x.newest[sub.session] = len(x.links)
+	x.links = append(x.links, link{sub, before})
+}
+
+// chain gives the subscriptions from that of the link at a place to the first. It lasts until the next call.
+func (x *matching) chain(at int) []*subscription {
+	x.subs = x.subs[:0]
+	for ; at >= 0; at = x.links[at].before {
+		x.subs = append(x.subs, x.links[at].sub)
+	}
+	return x.subs
+}
+
+// forget keeps nothing alive but memory for the next time.
+func (x *matching) forget() {
+	clear(x.newest)
+	clear(x.links)
+	clear(x.subs[:cap(x.subs)])
+	x.links, x.also = x.links[:0], nil
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +60,7 @@ type SessionOptions struct {
 type Delivery struct {
 	Message *Message
 	Pattern Pattern   // the subscription it matched
-	Also    []Pattern // further ones of the same session; nil nearly always
+	Also    []Pattern // further ones of the same session; nil nearly always. Shared: read only
 }
 
 // Patterns gives every subscription the message matched.
@@ -326,31 +327,32 @@ func (s *Session) enqueue(m *Message, sub *subscription) bool {
 }
 
 // enqueueMany is enqueue for a message that matched several subscriptions of the session: one delivery. If one of
-// them holds back live messages for its replay, the message waits there, so that it cannot overtake the history.
-func (s *Session) enqueueMany(m *Message, subs []*subscription) bool {
+// them holds back live messages for its replay, the message waits there, so that it cannot overtake the history. What goes
+// into Delivery.Also is taken from also if it is the same, and left there for the next session. subs is changed.
+func (s *Session) enqueueMany(m *Message, subs []*subscription, also *[]Pattern) bool {
 	s.mu.Lock()
-	if s.ended != nil {
+	if s.ended == nil {
+		subs = slices.DeleteFunc(subs, func(sub *subscription) bool { return sub.left })
+	}
+	if s.ended != nil || len(subs) == 0 {
 		s.mu.Unlock()
 		return false
 	}
-	d := Delivery{Message: m}
+	d := Delivery{Message: m, Pattern: subs[0].pattern}
+	if len(subs) > 1 {
+		if !slices.EqualFunc(*also, subs[1:], func(p Pattern, sub *subscription) bool { return p == sub.pattern }) {
+			*also = make([]Pattern, 0, len(subs)-1)
+			for _, sub := range subs[1:] {
+				*also = append(*also, sub.pattern)
+			}
+		}
+		d.Also = *also
+	}
 	var h *hold
 	for _, sub := range subs {
-		if sub.left {
-			continue
+		if h = sub.hold; h != nil {
+			break
 		}
-		if d.Pattern == "" {
-			d.Pattern = sub.pattern
-		} else {
-			d.Also = append(d.Also, sub.pattern)
-		}
-		if h == nil {
-			h = sub.hold
-		}
-	}
-	if d.Pattern == "" {
-		s.mu.Unlock()
-		return false
 	}
 	return s.admit(d, h)
 }

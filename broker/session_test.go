@@ -536,3 +536,30 @@ func TestSession_drains_within_a_size(t *testing.T) {
 		t.Error("the order has changed")
 	}
 }
+
+// Sessions that a message reaches several ways share the list of those ways only if it is the same.
+func TestSession_is_told_the_patterns_of_its_own(t *testing.T) {
+	b := brokertest.New(t, broker.Options{})
+	own := [][]broker.Pattern{
+		{"/a/*", "/a/b"}, {"/a/**", "/a/b"}, {"/a/*", "/a/**"}, {"/a/*", "/a/b"}, {"/a/*", "/a/**", "/a/b"}, {"/a/b"},
+	}
+	var sessions []*broker.Session
+	for _, ps := range own {
+		s := brokertest.Open(t, b, broker.SessionOptions{})
+		for _, p := range ps {
+			brokertest.Subscribe(t, s, string(p))
+		}
+		sessions = append(sessions, s)
+	}
+	for range 3 {
+		brokertest.Publish(t, b, "/a/b", "1")
+	}
+	for i, s := range sessions {
+		for _, d := range s.Drain(nil) {
+			got := slices.Sorted(d.Patterns())
+			if want := slices.Sorted(slices.Values(own[i])); !slices.Equal(got, want) {
+				t.Errorf("session %d was told %s, want %s", i, got, want)
+			}
+		}
+	}
+}
