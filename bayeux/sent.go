@@ -19,9 +19,9 @@ import (
 // The subscriptions that a message matched are not kept: nobody asks for them on this door.
 type sentList struct {
 	head, tail *sentChunk // nil when empty
-	at         int32      // place of the oldest entry in head
-	skip       int32      // messages of that entry's batch that are no longer there
-	end        int32      // place behind the newest entry in tail
+	at         int16      // place of the oldest entry in head
+	skip       int16      // messages of that entry's batch that are no longer there
+	end        int16      // place behind the newest entry in tail
 	first      uint64     // number of the oldest message
 	next       uint64     // number that the next one gets
 	came, went int        // bytes of all that the session was ever sent, and of what is no longer there; by Message.Size
@@ -76,7 +76,7 @@ func (l *sentList) room() []sentEntry {
 }
 
 func (l *sentList) pushed(entries, messages, bytes int) {
-	l.end += int32(entries)
+	l.end += int16(entries)
 	l.next += uint64(messages)
 	l.came += bytes
 }

@@ -30,9 +30,10 @@ type endpoint interface {
 // mu is taken by publishers (wake), so nothing that publishes or writes is called while it is held; taking from the queue is.
 type session struct {
 	// What a delivery touches is together, in two cache lines.
-	mu       sync.Mutex // guards what is not said to be something else
-	endpoint endpoint   // nil between polls
-	h        *Handler   // static after open, like queue, ack and placed
+	mu       sync.Mutex                  // guards what is not said to be something else
+	endpoint endpoint                    // nil between polls
+	direct   atomic.Pointer[outbox.Conn] // of the endpoint, if it has one: a publisher wakes that without the lock
+	h        *Handler                    // static after open, like queue, ack and placed
 	queue    *broker.Session
 	ack      *ackState // nil: without the acknowledge extension; what it points to is guarded by mu
 	asked    uint64    // up to where the socket's ping asks; 0: none is under way
@@ -122,8 +123,13 @@ func (h *Handler) session(id string) *session {
 	return s
 }
 
-// wake implements broker.SessionOptions.Wake.
+// wake implements broker.SessionOptions.Wake. Without the lock it may come to an endpoint that has just been replaced, which does no
+// harm: what is queued by then the new one finds when it looks, which it does after it was bound.
 func (s *session) wake(*broker.Session) {
+	if c := s.direct.Load(); c != nil {
+		c.Ready()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.endpoint != nil {
@@ -148,6 +154,7 @@ func (s *session) bind(e endpoint) bool {
 	}
 	s.endpoint, s.greeted = e, nil
 	e.attach(s)
+	s.direct.Store(direct(e)) // who is woken from now on knows of the session
 	s.replaced(old)
 	s.mu.Unlock()
 	if held != nil {
@@ -158,6 +165,17 @@ func (s *session) bind(e endpoint) bool {
 		old.replaced(s, held)
 	}
 	return true
+}
+
+func direct(e endpoint) *outbox.Conn {
+	switch e := e.(type) {
+	case *socket:
+		return e.conn
+	case *stream:
+		return e.conn
+	default:
+		return nil
+	}
 }
 
 // unbind takes e off, if it still is the endpoint.
@@ -174,6 +192,7 @@ func (s *session) release(e endpoint) {
 	}
 	e.detach(s)
 	s.endpoint, s.greeted = nil, nil
+	s.direct.Store(nil)
 	if _, ok := e.(*socket); ok && s.ack == nil {
 		s.requeue()
 	}
