@@ -96,7 +96,7 @@ func BenchmarkFanout(b *testing.B) {
 		}
 	}
 	for _, inFlight := range []int{1, 16} {
-		b.Run(fmt.Sprintf("subscribers=1000/in_flight=%d/frame=1024", inFlight), func(b *testing.B) {
+		b.Run(fmt.Sprintf("subscribers=1000_of_1KB/in_flight=%d", inFlight), func(b *testing.B) {
 			benchmarkFanout(b, 1000, inFlight, 1024)
 		})
 	}

@@ -208,16 +208,13 @@ func (s *session) release(e endpoint) {
 func (s *session) take(e endpoint, sc *outbox.Scratch) (r receipt) {
 	sc.Deliveries = sc.Deliveries[:0]
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.endpoint != e {
-		return r
+	if s.endpoint == e {
+		sc.Deliveries = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
+		sc.Dry = len(sc.Deliveries) < drainAtOnce
+		r = s.record(sc.Deliveries, sc.Batch(sc.Deliveries))
 	}
-	sc.Deliveries = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
-	sc.Dry = len(sc.Deliveries) < drainAtOnce
-	if !s.h.keeps() || len(sc.Deliveries) == 0 {
-		return r
-	}
-	return s.record(sc.Deliveries, sc.Batch(sc.Deliveries))
+	s.mu.Unlock()
+	return r
 }
 
 // drainAtOnce is how many deliveries a socket takes at a time.

@@ -55,7 +55,10 @@ func (q *queue) drain(buf []Delivery) []Delivery {
 	if q.count == 0 {
 		return buf
 	}
-	buf = append(append(buf, q.first), q.rest[q.head:]...)
+	buf = append(buf, q.first)
+	if q.count > 1 {
+		buf = append(buf, q.rest[q.head:]...)
+	}
 	q.reset()
 	return buf
 }

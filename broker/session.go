@@ -183,13 +183,14 @@ func (s *Session) Drain(buf []Delivery) []Delivery {
 // DrainMax is Drain for at most limit deliveries.
 func (s *Session) DrainMax(buf []Delivery, limit int) []Delivery {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.queue.len() <= limit {
-		return s.queue.drain(buf) // together, which is half the work
+		buf = s.queue.drain(buf) // together, which is half the work
+	} else {
+		for ; limit > 0; limit-- {
+			buf = append(buf, s.queue.pop())
+		}
 	}
-	for ; limit > 0; limit-- {
-		buf = append(buf, s.queue.pop())
-	}
+	s.mu.Unlock()
 	return buf
 }
 
@@ -365,7 +366,7 @@ func (s *Session) admit(d Delivery, h *hold) bool {
 		return true
 	}
 	edge, told := s.queue.len() == 0, false
-	for !s.queue.fits(d.Message.Size(), s.opts.MaxMessages, s.opts.MaxBytes) {
+	for !edge && !s.queue.fits(d.Message.Size(), s.opts.MaxMessages, s.opts.MaxBytes) {
 		if s.opts.Overflow == Disconnect {
 			s.overflow()
 			return false
