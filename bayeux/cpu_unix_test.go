@@ -22,5 +22,5 @@ func descriptors() int {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return 1024
 	}
-	return int(min(limit.Cur, 1<<20)) //nolint:unconvert // it is signed on some systems
+	return int(min(limit.Cur, 1<<20))
 }

@@ -4,7 +4,7 @@
 // Conn.Ready; Ready puts the connection on the list of its shard, once, and returns. Each core has one shard with one
 // worker, and a connection stays on its shard. The worker first lets other goroutines run, so that publishers at
 // the door get their messages in; then it takes its list, asks each connection's Source for the bytes of
-// everything that waits, and writes them with one non-blocking system call. No goroutine is woken per delivery,
+// everything that waits, and writes them with one non-blocking system call; a Source that says that this was all is not asked again. No goroutine is woken per delivery,
 // and a publisher never waits for a socket.
 //
 // A socket that takes no more parks: what is left over is written by a goroutine of its own under a deadline, and
