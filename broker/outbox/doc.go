@@ -23,5 +23,6 @@
 // gets for one, scratch.go memory shared between the connections of a shard,
 // write_linux.go and write_other.go the system call.
 //
-// Not here: framing (a Source knows its protocol; wsframe has what WebSockets share), reading, reconnecting.
+// Not here: framing (a Source knows its protocol; wsframe has what WebSockets share), reading (package park has the sockets of long polls, that read
+// and write in turn), reconnecting.
 package outbox

@@ -1,0 +1,32 @@
+// Package park waits for sockets on which nothing happens for long, with few goroutines and none for each.
+//
+// A goroutine that reads keeps two kilobytes of stack, and to wake it costs more than the read. A parked socket has neither: its
+// owner gives it to a Lot, and is called when there is something to read, when the peer has gone, or when somebody rings. It reads
+// and writes then without blocking, and goes. Linux only, and plain sockets only: elsewhere Park says ErrNotPlain, and the owner
+// waits in its own way.
+//
+// The path. Each core has one loop, and a socket stays on its loop: an epoll set, a goroutine that waits for the set, and
+// a worker that runs a list. The set is waited for through the runtime's own poller, in which an epoll descriptor can be
+// waited for like any other, so no thread is blocked in a system call. Sockets are entered once, edge-triggered, for as long as they are
+// parked; so a request costs no change of the set.
+//
+// Promises, and how they are kept:
+//
+//   - Owner.Run is called by one goroutine at a time for a socket, and again after whatever came while it ran. What only Run touches needs
+//     no lock. Ring returns at once, and may be called under any lock.
+//   - A socket cannot be mistaken for another that was given its descriptor. The net.Conn stays whole and in the runtime's poller,
+//     every system call is made through its RawConn, which keeps the descriptor from being closed meanwhile; and an event of the set names
+//     a place in the loop's table and the generation of who sits there, not a descriptor. So anybody may close the net.Conn at any
+//     time, as always; the owner learns of it only if it is rung.
+//   - An owner that blocks in Run does not hold up the others for longer than some twenty milliseconds: then its loop gets another worker. It
+//     should not, and has Run return false instead, to go on in a goroutine of its own.
+//
+// The price of leaving the net.Conn in the runtime's poller is an event there for each one here, which finds nobody waiting.
+//
+// Locks: loop.mu and table.mu are innermost, and nothing is called under them.
+//
+// Files: lot.go the loops and their workers, worker.go what a worker reads and writes with, socket.go one socket, table.go who sits where, poll_linux.go the system calls, poll_other.go
+// what there is without them.
+//
+// Not here: deadlines (owners have the broker's wheel, and ring), TLS, buffering, and what is read.
+package park

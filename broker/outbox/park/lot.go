@@ -1,0 +1,220 @@
+package park
+
+import (
+	"cmp"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Lot is a set of loops. Make one per process. Nothing runs before the first socket is parked.
+type Lot struct {
+	loops   int // static
+	next    atomic.Uint32
+	started sync.Once
+
+	mu     sync.Mutex // guards the rest
+	err    error      // why there are no loops
+	list   []*loop    // does not change once it is there
+	closed bool
+
+	done sync.WaitGroup // the loops' goroutines
+}
+
+// Errors of Park.
+var (
+	ErrNotPlain = errors.New("the connection is no plain socket, or the system has no epoll")
+	ErrClosed   = errors.New("the lot is closed")
+)
+
+// New makes a lot of so many loops; 0 means one per core.
+func New(loops int) *Lot { return &Lot{loops: cmp.Or(max(loops, 0), runtime.GOMAXPROCS(0))} }
+
+// loop gives a loop for a new socket, and starts them all for the first.
+func (x *Lot) loop() (*loop, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return nil, ErrClosed
+	}
+	x.started.Do(func() { x.list, x.err = x.start() })
+	if x.err != nil {
+		return nil, x.err
+	}
+	return x.list[int(x.next.Add(1))%len(x.list)], nil
+}
+
+func (x *Lot) start() (list []*loop, err error) {
+	for range x.loops {
+		p, err := newPoller()
+		if err != nil {
+			for _, l := range list {
+				_ = l.poller.close() // it was not used
+			}
+			return nil, err
+		}
+		list = append(list, &loop{lot: x, poller: p, signal: make(chan struct{}, 1), workers: 1})
+	}
+	for _, l := range list {
+		l.watch = time.AfterFunc(time.Hour, l.look)
+		l.watch.Stop()
+		x.done.Go(l.wait)
+		x.done.Go(l.work)
+	}
+	return list, nil
+}
+
+// Close runs what is on the lists, ends the loops and waits for them. Sockets are their owners' to close, before; a Ring that comes
+// later is served by a goroutine of its own.
+func (x *Lot) Close() {
+	x.mu.Lock()
+	list, first := x.list, !x.closed
+	x.closed = true
+	x.mu.Unlock()
+	if first {
+		for _, l := range list {
+			l.stop()
+		}
+	}
+	x.done.Wait()
+}
+
+// loop is one epoll set and those who are on it.
+type loop struct {
+	// static
+	lot    *Lot
+	poller *poller
+	signal chan struct{} // capacity 1: there is something on the list
+
+	table table
+
+	mu       sync.Mutex // guards the rest
+	list     []*Socket  // from head on: to be run, in order
+	head     int
+	taken    uint64 // sockets that workers took from the list
+	seen     uint64 // taken, when watch looked last
+	waiting  bool   // a worker waits for the signal
+	workers  int
+	watching bool
+	watch    *time.Timer
+	stopped  bool
+}
+
+// wait is the goroutine of the epoll set.
+func (l *loop) wait() {
+	events := newEvents()
+	var ready []happening
+	var list []*Socket
+	for {
+		n, err := l.poller.wait(events)
+		if err != nil {
+			return // it is closed
+		}
+		ready = l.table.find(ready[:0], events[:n])
+		list = list[:0]
+		for _, r := range ready {
+			if r.socket.post(r.what) {
+				list = append(list, r.socket)
+			}
+		}
+		l.add(list...)
+		clear(ready)
+		clear(list)
+	}
+}
+
+// add puts sockets on the list.
+func (l *loop) add(sockets ...*Socket) {
+	if len(sockets) == 0 {
+		return
+	}
+	l.mu.Lock()
+	if l.stopped && l.workers == 0 {
+		l.mu.Unlock()
+		for _, s := range sockets {
+			go s.run(newWorker())
+		}
+		return
+	}
+	l.list = append(l.list, sockets...)
+	wake := l.waiting
+	l.waiting = false
+	if !l.watching {
+		l.watching = true
+		l.watch.Reset(patience)
+	}
+	l.mu.Unlock()
+	if wake {
+		l.signal <- struct{}{} // there is room: who waited takes it, and waits again after that
+	}
+}
+
+// work runs what is on the list.
+func (l *loop) work() {
+	w := newWorker()
+	for s := l.take(); s != nil; s = l.take() {
+		s.run(w)
+	}
+}
+
+// take waits for the next socket; nil: the worker is not needed any more.
+func (l *loop) take() *Socket {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.head == len(l.list) {
+		if l.list, l.head = l.list[:0], 0; cap(l.list) > largeList {
+			l.list = nil
+		}
+		if l.stopped || l.waiting {
+			l.workers--
+			return nil
+		}
+		l.waiting = true
+		l.mu.Unlock()
+		<-l.signal
+		runtime.Gosched() // those who are about to ring go first: then a socket is run once for what several have to say
+		l.mu.Lock()
+	}
+	s := l.list[l.head]
+	l.list[l.head] = nil
+	l.head++
+	l.taken++
+	return s
+}
+
+// largeList is more than an idle loop keeps room for.
+const largeList = 8 << 10
+
+// patience is how long a worker may be at one socket while others are on the list.
+const patience = 10 * time.Millisecond
+
+// look runs every so often while there is work. A worker that has taken nothing since the last time stands in an owner that
+// blocks: another takes its place.
+func (l *loop) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.head == len(l.list) || l.stopped && l.workers == 0 {
+		l.watching = false
+		return
+	}
+	if l.taken == l.seen && !l.waiting {
+		l.workers++
+		l.lot.done.Go(l.work)
+	}
+	l.seen = l.taken
+	l.watch.Reset(patience)
+}
+
+func (l *loop) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	wake := l.waiting
+	l.waiting = false
+	l.mu.Unlock()
+	if wake {
+		l.signal <- struct{}{}
+	}
+	_ = l.poller.close() // and so ends wait
+}

@@ -1,0 +1,32 @@
+//go:build !linux
+
+package park
+
+import "syscall"
+
+const peek = 0
+
+// event and poller are never made: without epoll nothing is parked.
+type event struct{}
+
+func (e *event) ticket() uint64 { return 0 }
+
+func (e *event) what() Happened { return 0 }
+
+func newEvents() []event { return nil }
+
+type poller struct{}
+
+func newPoller() (*poller, error) { return nil, ErrNotPlain }
+
+func (p *poller) close() error { return nil }
+
+func (p *poller) wait([]event) (int, error) { return 0, ErrNotPlain }
+
+func (p *poller) add(syscall.RawConn, uint64) error { return ErrNotPlain }
+
+func (p *poller) remove(syscall.RawConn) {}
+
+func (w *Worker) writes(uintptr) bool { return true }
+
+func (w *Worker) reads(uintptr) bool { return true }
