@@ -67,19 +67,41 @@ func (c *heldPoll) next() whereto {
 func (c *heldPoll) like(r *bufio.Reader) (_ *http.Request, raw []byte) {
 	raw, _ = r.Peek(r.Buffered()) // they are there
 	raw = slices.Clone(raw)       // ReadRequest changes the names of fields where they lie
-	if !bytes.HasPrefix(raw, []byte("POST ")) || !bytes.Contains(raw, []byte("\r\n\r\n")) || c.back.server.ConnContext != nil {
+	if !c.mayBeLike(raw) {
 		return nil, raw
 	}
 	q, err := http.ReadRequest(r)
-	if err != nil {
-		return nil, raw // the server says so
-	}
-	if q.RequestURI != c.target || q.Host != c.host || q.ProtoMajor != 1 || q.ProtoMinor != 1 || q.TransferEncoding != nil ||
-		q.ContentLength != int64(r.Buffered()) || q.Header["Expect"] != nil || q.Header["Upgrade"] != nil {
-		return nil, raw
+	if err != nil || !c.isLike(q, r.Buffered()) {
+		return nil, raw // the server says what is wrong
 	}
 	q.RemoteAddr = c.nc.RemoteAddr().String()
 	return q, nil
+}
+
+// likeRaw is like for what was read into raw, which is left as it is, and not kept; without a context.
+func (c *heldPoll) likeRaw(raw []byte) (q *http.Request, body string) {
+	if !c.mayBeLike(raw) {
+		return nil, ""
+	}
+	heads := &c.s.h.heads
+	head := bytes.Index(raw, endOfHead) + len(endOfHead)
+	if q = heads.find(raw[:head]); q == nil {
+		q = heads.parse(raw, head)
+	}
+	if q == nil || !c.isLike(q, len(raw)-head) {
+		return nil, ""
+	}
+	return q, string(raw[head:])
+}
+
+func (c *heldPoll) mayBeLike(raw []byte) bool {
+	return bytes.HasPrefix(raw, []byte("POST ")) && bytes.Contains(raw, endOfHead) && c.back.server.ConnContext == nil
+}
+
+// isLike tells whether q is a request like that of the poll, with length bytes behind its head.
+func (c *heldPoll) isLike(q *http.Request, length int) bool {
+	return q.RequestURI == c.target && q.Host == c.host && q.ProtoMajor == 1 && q.ProtoMinor == 1 && q.TransferEncoding == nil &&
+		q.ContentLength == int64(length) && q.Header["Expect"] == nil && q.Header["Upgrade"] == nil
 }
 
 // answer is the response to a request that is served here. It is kept until the handler has returned, and so has its length;
@@ -96,10 +118,22 @@ type answer struct {
 
 // serve has the server's handler answer. It is false if that panicked, which ends the connection as it does in net/http.
 func (w *answer) serve(r *http.Request) (ok bool) {
-	back := w.c.back
-	ctx := context.WithValue(back.base, http.LocalAddrContextKey, w.c.nc.LocalAddr())
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(w.c.back.base)
 	defer cancel()
+	return w.handle(r.WithContext(&nextContext{ctx, w.c}))
+}
+
+// serveAs is serve for a request that is like q but for its body.
+func (w *answer) serveAs(q *http.Request, body string) (ok bool) {
+	ctx, cancel := context.WithCancel(w.c.back.base)
+	defer cancel()
+	r := q.Clone(&nextContext{ctx, w.c})
+	r.RemoteAddr, r.Body = w.c.from(), newWholeBody(body)
+	return w.handle(r)
+}
+
+func (w *answer) handle(r *http.Request) (ok bool) {
+	back := w.c.back
 	defer func() {
 		if err := recover(); err != nil {
 			if err != http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so
@@ -112,22 +146,63 @@ func (w *answer) serve(r *http.Request) (ok bool) {
 	if handler == nil {
 		handler = http.DefaultServeMux
 	}
-	handler.ServeHTTP(w, r.WithContext(ctx))
+	handler.ServeHTTP(w, r)
 	return true
+}
+
+// nextContext is a request's, with what net/http says in it.
+type nextContext struct {
+	context.Context
+	c *heldPoll
+}
+
+// Value implements context.Context.
+func (x *nextContext) Value(key any) any {
+	if key == http.LocalAddrContextKey {
+		return x.c.nc.LocalAddr()
+	}
+	return x.Context.Value(key)
+}
+
+// from is http.Request.RemoteAddr.
+func (c *heldPoll) from() string {
+	if c.remote == "" {
+		c.remote = c.nc.RemoteAddr().String()
+	}
+	return c.remote
+}
+
+// answerOf is the answer that w writes to, if nothing that w wears has an opinion on who takes the connection over; or nil.
+func answerOf(w http.ResponseWriter) *answer {
+	for {
+		switch x := w.(type) {
+		case *answer:
+			return x
+		case http.Hijacker:
+			return nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = x.Unwrap()
+		default:
+			return nil
+		}
+	}
 }
 
 // send writes the response. It is false if it was the connection's last.
 func (w *answer) send() bool {
-	w.WriteHeader(http.StatusOK)
-	again := !w.last && w.c.reusable()
-	b := w.head
-	if w.empty {
-		b = appendDate(b, again)
-	} else {
-		b = appendLength(b, len(w.body))
-		b = append(appendDate(b, again), w.body...)
-	}
+	b, again := w.response()
 	return w.c.write(b) == nil && again
+}
+
+func (w *answer) response() (b []byte, again bool) {
+	w.WriteHeader(http.StatusOK)
+	again = !w.last && w.c.reusable()
+	b = w.head
+	if w.empty {
+		return appendDate(b, again), again
+	}
+	b = appendLength(b, len(w.body))
+	return append(appendDate(b, again), w.body...), again
 }
 
 // Header implements http.ResponseWriter.

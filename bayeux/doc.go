@@ -9,7 +9,7 @@
 //
 //	Broker.Publish ─ queue ─ wake ─▶ endpoint ─┬─ socket: outbox worker ─ Fill ─ frames, one write
 //	                                           ├─ stream: outbox worker ─ Fill ─ lines of data, one write
-//	                                           └─ poll: its goroutine ─ events, replies, connect reply, one write
+//	                                           └─ poll: loop's worker ─ events, replies, connect reply, one write
 //
 // What is promised. The one behaviour that all known clients accept, where Faye's server and CometD's differ; in particular:
 //
@@ -43,10 +43,12 @@
 //
 // A poll that has to wait gives up its request. Its connection is taken over from net/http, which would keep 30 KB for it, and the
 // handler returns; when the poll is answered the connection serves on (hold.go). A next request like it is parsed by
-// net/http and given to the server's handler where it came; any other goes back to the server with its connection, untouched. Requests
-// over TLS, HTTP/2 and HTTP/1.0 keep their handlers, and so do those of a server that lets nothing be taken over.
+// net/http, or is known by its head, and given to the server's handler where it came; any other goes back to the server with its connection, untouched. Requests
+// over TLS, HTTP/2 and HTTP/1.0 keep their handlers, and so do those of a server that lets nothing be taken over. A plain socket on Linux
+// is parked meanwhile, without a goroutine: the workers of package park answer, read and serve (parked.go).
 //
-// Goroutines: one per socket, stream and held poll, which reads; and one per server that polls are held for, on which connections go
+// Goroutines: one per socket and stream, and per held poll that cannot be parked, which reads; one for a parked poll only while its
+// answer does not fit into the socket, or a request other than a connect is served; and one per server that polls are held for, on which connections go
 // back. None of the package's own besides. Timers run on the broker's wheel.
 //
 // Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
@@ -56,7 +58,7 @@
 //
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages, exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go (replay.go where it begins), publish.go, disconnect.go. The session and its endpoints: session.go,
-// longpoll.go, hold.go (polls that wait), handback.go and again.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
+// longpoll.go, hold.go (polls that wait), parked.go (without a goroutine), handback.go, again.go and heads.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
 // reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves),
 // lastevent.go (its ids), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about
 // a socket). What has arrived: receipt.go (what proves it), sent.go (what is unconfirmed), ack.go (CometD's acknowledge extension). What

@@ -14,6 +14,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/park"
 )
 
 // Options says how the door is run. Broker is required; the zero value of everything else works.
@@ -24,6 +25,7 @@ type Options struct {
 	Authenticator broker.Authenticator
 
 	Outbox *outbox.Outbox // writes to the sockets; nil: one of the handler's own
+	Lot    *park.Lot      // where the connections of held polls wait; nil: one of the handler's own
 	Logger *slog.Logger   // nil: nothing is logged
 
 	// ClientAddress says whose request it is, where a proxy stands between; an invalid address is nobody's. nil: the other end
@@ -68,7 +70,8 @@ type Options struct {
 
 	// HoldInHandler leaves held polls in their handlers, as those over TLS and HTTP/2 always are. That costs some 30 KB each, and is for
 	// servers with something in front of the handler that changes responses, or counts connections by http.Server.ConnState: the
-	// usual way takes the connection of a held poll over (http.Hijacker), and has the server serve on when it is answered.
+	// usual way takes the connection of a held poll over (http.Hijacker), and has the server serve on when it is answered. What is in front
+	// should not wait for long before a connect: it is called by a worker that many connections share.
 	HoldInHandler bool
 
 	// What a client was sent is kept until it has shown that it has it. MaxUnconfirmed is how many messages of a session, 0 means
@@ -97,6 +100,7 @@ type Handler struct {
 	wheel     *broker.Wheel
 	outbox    *outbox.Outbox
 	ownOutbox bool
+	lot       *park.Lot
 	log       logger
 	began     time.Time
 	form      *eventForm
@@ -116,6 +120,7 @@ type Handler struct {
 
 	limits    atomic.Pointer[limits]
 	addresses addresses
+	heads     heads
 	window    window
 	storm     storm
 	counters  counters
@@ -201,6 +206,9 @@ func New(o Options) (*Handler, error) {
 	h.life, h.endLife = context.WithCancel(context.Background())
 	if h.outbox == nil {
 		h.outbox, h.ownOutbox = outbox.New(outbox.Options{}), true
+	}
+	if h.lot = o.Lot; h.lot == nil {
+		h.lot = park.New(0)
 	}
 	return h, nil
 }

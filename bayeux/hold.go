@@ -11,29 +11,36 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
 // A poll that has to wait gives up its request, for which net/http keeps buffers, a header and two goroutines: five times what
-// a poll needs. Its connection is taken over and the handler returns. One goroutine stays, which reads: that is how one finds out
+// a poll needs. Its connection is taken over and the handler returns. A plain socket is parked then (parked.go). With any other, and on systems
+// without epoll, one goroutine stays, which reads: that is how one finds out
 // that a client has gone. Whoever ends the poll breaks the reading off; the goroutine writes the response, waits for the first
 // bytes of a next request, and gives the connection back to its server, unless the request is one like this (again.go).
 
-// heldPoll is what is kept of such a poll.
+// heldPoll is what is kept of such a poll, and then of its connection, until it goes back.
 type heldPoll struct {
-	// static after hold
-	nc       net.Conn
-	back     *handback
+	// static
+	nc   net.Conn
+	back *handback
+
+	// of the poll
 	fields   []byte // of the response's head, that came about with the request: for CORS, or none
 	callback string
 	last     bool       // the client wants the connection closed
 	host     string     // the request was for
 	target   string     // and where it went to
+	remote   string     // where it came from; "": nobody has asked
 	address  netip.Addr // whose connection it counts as
 
-	// owned by run
+	// owned by run, or by Run
 	waiting
 	ahead []byte // what the client has sent beyond the request
+
+	parked
 
 	idle bool // it has been answered and waits for the next request; guarded by Handler.mu
 }
@@ -71,6 +78,9 @@ func (x *exchange) holdable(r *http.Request) bool {
 
 // hold takes the connection over, to answer on it later. If that cannot be it is false, and nothing has changed.
 func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
+	if a := answerOf(w); a != nil && a.c.phase == serving && a.c.s.h == x.h {
+		return a.c.holdAgain(x, a, r)
+	}
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	control := http.NewResponseController(w)
 	if !ok || control.SetReadDeadline(time.Time{}) != nil { // without which it could not be woken
@@ -88,10 +98,7 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	c := &heldPoll{
-		nc: nc, back: back, fields: ownFields(w.Header()), callback: x.callback, last: r.Close, waiting: x.waiting[0],
-		host: keep(r.Host), target: keep(r.RequestURI), address: x.peer.address,
-	}
+	c := &heldPoll{nc: nc, back: back}
 	if n := rw.Reader.Buffered(); n > 0 {
 		c.ahead, _ = rw.Reader.Peek(n) // they are there
 		c.ahead = slices.Clone(c.ahead)
@@ -99,12 +106,41 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	if again, ok := nc.(*returned); ok {
 		c.nc, c.ahead = again.Conn, append(c.ahead, again.ahead...)
 	}
-	x.h.stay(c.address) // until the poll has been answered
+	c.take(x, w, r)
+	parked := len(c.ahead) == 0 && c.park()
 	x.h.mu.Lock()
 	x.h.held[c] = struct{}{}
 	x.h.mu.Unlock()
-	go c.run()
+	if !parked {
+		go c.run()
+		return true
+	}
+	c.holds()
+	c.socket.Done()
 	return true
+}
+
+// holdAgain is hold on a connection that never left.
+func (c *heldPoll) holdAgain(x *exchange, w *answer, r *http.Request) bool {
+	if !c.reusable() || w.head != nil || w.hijacked || w.header["Content-Encoding"] != nil {
+		return false
+	}
+	w.hijacked = true
+	c.take(x, w, r)
+	c.holds()
+	return true
+}
+
+// take takes the poll out of its request.
+func (c *heldPoll) take(x *exchange, w http.ResponseWriter, r *http.Request) {
+	c.waiting, c.fields, c.callback, c.last, c.address = x.waiting[0], ownFields(w.Header()), x.callback, r.Close, x.peer.address
+	if c.host != r.Host {
+		c.host = keep(r.Host)
+	}
+	if c.target != r.RequestURI {
+		c.target = keep(r.RequestURI)
+	}
+	x.h.stay(c.address) // until the poll has been answered
 }
 
 // ownFields are the fields of a response's head but those that every answer has.
@@ -169,6 +205,7 @@ func (c *heldPoll) run() {
 
 // await is wait, with reading. It is false if the client has gone.
 func (c *heldPoll) await() bool {
+	signal := c.poll.signalled()
 	for {
 		reading := len(c.ahead) == 0
 		if reading {
@@ -180,7 +217,7 @@ func (c *heldPoll) await() bool {
 		case c.look(present):
 			return true
 		case !reading:
-			<-c.poll.signal
+			<-signal
 		case !c.read():
 			c.look(gone)
 			return false
@@ -209,27 +246,37 @@ func (p *poll) wakeBy(nc net.Conn) {
 
 // respond sends the response. It is false if that was the connection's last.
 func (c *heldPoll) respond() bool {
-	again := !c.last && c.reusable()
-	x := c.s.h.newExchange(present, nil, nil)
+	x, b, again := c.response()
 	defer x.done()
+	err := c.write(b)
+	c.written(err)
+	return err == nil && again
+}
+
+// response is the response, until x is done with, and whether another may follow.
+func (c *heldPoll) response() (x *exchange, b []byte, again bool) {
+	again = !c.last && c.reusable()
+	x = c.s.h.newExchange(present, nil, nil)
 	x.callback = c.callback
-	x.waiting = append(x.waiting, c.waiting)
 	events, connects := x.h.list(nil), x.h.list(nil)
-	x.waiting[0].answer(&events, &connects)
+	c.answer(&events, &connects)
 	body := x.body(events.buf, connects.buf)
 
-	b := append(x.head[:0], "HTTP/1.1 200 OK\r\n"...)
+	b = append(x.head[:0], "HTTP/1.1 200 OK\r\n"...)
 	b = append(b, c.fields...)
 	b = append(b, x.answerHead()...)
 	b = appendLength(b, len(body))
 	b = append(appendDate(b, again), body...)
 	x.head = b
-	err := c.write(b)
-	if err != nil {
-		x.giveBack()
+	return x, b, again
+}
+
+// written returns to their queue the events that could not be sent.
+func (c *heldPoll) written(err error) {
+	if err != nil && len(c.events) > 0 {
+		c.s.failed(c.poll, c.events)
 	}
 	c.events = nil
-	return err == nil && again
 }
 
 // reusable tells whether a next request would be served.
@@ -251,11 +298,28 @@ func appendLength(b []byte, n int) []byte {
 // appendDate appends the end of a head.
 func appendDate(b []byte, again bool) []byte {
 	b = append(b, "Date: "...)
-	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
+	b = append(b, httpDate(time.Now())...)
 	if !again {
 		b = append(b, "\r\nConnection: close"...)
 	}
 	return append(b, "\r\n\r\n"...)
+}
+
+// date is a time as HTTP has it.
+type date struct {
+	second int64
+	text   string
+}
+
+var lastDate atomic.Pointer[date] // many responses have the same
+
+func httpDate(t time.Time) string {
+	d := lastDate.Load()
+	if second := t.Unix(); d == nil || d.second != second {
+		d = &date{second, t.UTC().Format(http.TimeFormat)}
+		lastDate.Store(d)
+	}
+	return d.text
 }
 
 // rest waits for a next request. It is false if there will be none.
@@ -285,8 +349,20 @@ func (h *Handler) closeIdle(b *handback) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.held {
-		if c.idle && (b == nil || c.back == b) {
+		switch {
+		case !c.idle || b != nil && c.back != b:
+		case c.isParked():
+			c.socket.Ring() // it finds out
+		default:
 			_ = c.nc.Close() // it may be closed
 		}
+	}
+}
+
+// cutOff closes the connection, whatever it is doing. Its session has ended, if there is a poll.
+func (c *heldPoll) cutOff() {
+	_ = c.nc.Close() // it may be closed
+	if c.isParked() {
+		c.socket.Ring()
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"waft/broker"
+	"waft/broker/outbox/park"
 )
 
 // Deadlines of a request. There is none while a connect is held: net/http takes the first back when the body has been read, and
@@ -66,6 +67,11 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (string, bool
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(readWithin)) // fails where there is no connection: in a test, or after its end
 	limit := int64(h.opts.MaxBody)
+	if whole, ok := r.Body.(*wholeBody); ok && r.ContentLength <= limit {
+		if text, ok := whole.take(); ok {
+			return text, true
+		}
+	}
 	var body []byte
 	var err error
 	if n := r.ContentLength; n >= 0 && n <= limit {
@@ -89,17 +95,18 @@ func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) (string, bool
 
 // poll is a connect over HTTP, from its acceptance to its answer.
 type poll struct {
-	s      *session
-	signal chan struct{} // capacity 1: look again
-	again  repetition
+	s     *session
+	again repetition
 
 	// guarded by s.mu
+	signal     chan struct{} // capacity 1: look again; nil: nobody waits for it
 	superseded bool
 	expired    bool
-	reading    net.Conn // of a poll that gave up its request: it is woken by breaking this off
-	lost       bool     // the client did not get what it carried, which is queued again
-	end        uint64   // in what the session was sent: where its response ends
-	batch      uint64   // with the acknowledge extension: what its reply closes
+	parked     *park.Socket // of a poll that gave up its request: it is woken by ringing
+	reading    net.Conn     // or, where that cannot be, by breaking this off
+	lost       bool         // the client did not get what it carried, which is queued again
+	end        uint64       // in what the session was sent: where its response ends
+	batch      uint64       // with the acknowledge extension: what its reply closes
 }
 
 // waiting is a poll in its request.
@@ -127,6 +134,10 @@ const (
 )
 
 func (p *poll) wake() {
+	if p.parked != nil {
+		p.parked.Ring()
+		return
+	}
 	if p.reading != nil {
 		_ = p.reading.SetReadDeadline(longAgo) // it fails where reading does
 		return
@@ -135,6 +146,16 @@ func (p *poll) wake() {
 	case p.signal <- struct{}{}:
 	default:
 	}
+}
+
+// signalled is for a goroutine that waits. It looks after it has asked for this.
+func (p *poll) signalled() <-chan struct{} {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if p.signal == nil {
+		p.signal = make(chan struct{}, 1)
+	}
+	return p.signal
 }
 
 func (p *poll) attach(*session) {}
@@ -170,7 +191,7 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration, again
 		x.waiting = append(x.waiting, waiting{s: s, id: keep(m.id), sync: x.h.timeAsked(m)})
 		return
 	}
-	p := &poll{s: s, signal: make(chan struct{}, 1), again: again}
+	p := &poll{s: s, again: again}
 	if !s.bind(p) {
 		x.h.counters.refuse(RefusedClient)
 		x.noConnect(m, unknownClient(m.clientID), x.again())
@@ -213,13 +234,15 @@ func (p *waiting) wait(ctx context.Context) {
 	if p.poll == nil {
 		return
 	}
+	var signal <-chan struct{} // without a hold nobody waits for it
 	if p.hold > 0 {
+		signal = p.poll.signalled()
 		timer := p.s.h.wheel.AfterFunc(p.hold, p.poll.expire)
 		defer timer.Stop()
 	}
 	for !p.look(ctx) {
 		select {
-		case <-p.poll.signal:
+		case <-signal:
 		case <-ctx.Done():
 		}
 	}

@@ -31,7 +31,7 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 		_ = st.conn.Close()
 	}
 	for c := range h.held {
-		_ = c.nc.Close()
+		c.cutOff()
 	}
 	backs := slices.Collect(maps.Values(h.handbacks))
 	h.mu.RUnlock()
@@ -42,6 +42,9 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 		h.endLife()
 		if h.ownOutbox {
 			h.outbox.Close()
+		}
+		if h.opts.Lot == nil {
+			h.lot.Close()
 		}
 	})
 	return err

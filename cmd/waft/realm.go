@@ -92,7 +92,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 		t.presence.Start(t.broker)
 	}
 	door := r.Bayeux.options(t.broker, &t.access, s.outbox, logger, dir)
-	door.ClientAddress, door.ReplayID = s.proxies.client, t.access.ReplayID
+	door.ClientAddress, door.ReplayID, door.Lot = s.proxies.client, t.access.ReplayID, s.lot
 	if t.bayeux, err = bayeux.New(door); err != nil {
 		return err
 	}

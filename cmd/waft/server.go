@@ -11,6 +11,7 @@ import (
 	"waft/broker"
 	"waft/broker/disk"
 	"waft/broker/outbox"
+	"waft/broker/outbox/park"
 	"waft/httppub"
 )
 
@@ -20,6 +21,7 @@ type server struct {
 	logger          *slog.Logger
 	wheel           *broker.Wheel
 	outbox          *outbox.Outbox
+	lot             *park.Lot
 	events          *eventLog
 	proxies         proxies
 	proxyStats      proxyStats
@@ -58,6 +60,7 @@ func newServer(ctx context.Context, settings *settings, env environment, logger 
 	s.outbox = outbox.New(outbox.Options{
 		Shards: settings.Outbox.Shards, WriteTimeout: settings.Outbox.WriteTimeout.Duration, MaxPending: settings.Outbox.MaxPending,
 	})
+	s.lot = park.New(settings.Outbox.Shards)
 	s.events = newEventLog(logger)
 	defer func() {
 		if err != nil {
@@ -190,6 +193,7 @@ func (s *server) stop(ctx context.Context) error {
 	s.closeListeners()
 	s.serving.Wait()
 	s.outbox.Close()
+	s.lot.Close()
 	s.wheel.Close()
 	s.events.close()
 	return firstError(failed...)

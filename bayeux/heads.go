@@ -1,0 +1,78 @@
+package bayeux
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// heads remembers what net/http made of the heads of requests. Those of polls hardly differ from one to the next, nor between clients of
+// a kind, and to parse one costs more than to look it up. What is found was made of the very same bytes, so it cannot mean anything
+// else. Heads that carry a secret are not kept, nor are long ones; there would be one for each client, anyway.
+type heads struct {
+	mu    sync.RWMutex
+	known map[string]*http.Request // by head, the empty line included
+}
+
+const (
+	maxHeads = 512
+	maxHead  = 1 << 10
+)
+
+var endOfHead = []byte("\r\n\r\n")
+
+// find gives the request whose head is head, which is not to be changed; nil if it is not known.
+func (t *heads) find(head []byte) *http.Request {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.known[string(head)]
+}
+
+// parse has net/http parse the request in raw; nil if it finds a fault, or does not take head for all of the head.
+func (t *heads) parse(raw []byte, head int) *http.Request {
+	r := bufio.NewReader(bytes.NewReader(raw[:head]))
+	q, err := http.ReadRequest(r)
+	if err != nil || r.Buffered() > 0 {
+		return nil
+	}
+	q.Body = http.NoBody
+	if head > maxHead || q.Header["Authorization"] != nil || q.Header["Cookie"] != nil {
+		return q
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known == nil || len(t.known) >= maxHeads { // all anew: those in use are soon back
+		t.known = map[string]*http.Request{}
+	}
+	t.known[string(raw[:head])] = q
+	return q
+}
+
+// wholeBody is the body of a request that has come whole.
+type wholeBody struct {
+	strings.Reader
+	text string
+}
+
+func newWholeBody(text string) *wholeBody {
+	b := &wholeBody{text: text}
+	b.Reset(text)
+	return b
+}
+
+// Close implements io.Closer.
+func (b *wholeBody) Close() error {
+	b.Reset("")
+	return nil
+}
+
+// take gives the text, if nothing of it has been read, and reads it.
+func (b *wholeBody) take() (string, bool) {
+	if b.Len() != len(b.text) {
+		return "", false
+	}
+	b.Reset("")
+	return b.text, true
+}
