@@ -27,7 +27,7 @@ func TestGuard_delivery(t *testing.T) {
 		{Text: frame, Until: `"type":"subscribed"`},
 	}}}, sockets))
 	brokertest.Guard{
-		Allocs: 0.2, Calls: 1.3, Writes: 1, Instructions: 2600,
+		Allocs: 0.2, Calls: 1.3, Writes: 1, Instructions: 2000,
 		Written: func() uint64 { return s.handler.outbox.Stats().Writes },
 	}.Hold(t, func() int {
 		for range messages {
