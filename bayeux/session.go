@@ -209,8 +209,7 @@ func (s *session) take(e endpoint, sc *outbox.Scratch) (r receipt) {
 	sc.Deliveries = sc.Deliveries[:0]
 	s.mu.Lock()
 	if s.endpoint == e {
-		sc.Deliveries = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
-		sc.Dry = len(sc.Deliveries) < drainAtOnce
+		sc.Deliveries, sc.Dry = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
 		r = s.record(sc.Deliveries, sc.Batch(sc.Deliveries))
 	}
 	s.mu.Unlock()

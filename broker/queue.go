@@ -51,6 +51,17 @@ func (q *queue) pop() Delivery {
 	return d
 }
 
+// drainWithin takes out what DrainWithin says.
+func (q *queue) drainWithin(buf []Delivery, limit, size int) []Delivery {
+	for first := true; limit > 0 && q.len() > 0; limit-- {
+		if size -= q.first.Message.Size(); size < 0 && !first {
+			break
+		}
+		buf, first = append(buf, q.pop()), false
+	}
+	return buf
+}
+
 func (q *queue) drain(buf []Delivery) []Delivery {
 	if q.count == 0 {
 		return buf

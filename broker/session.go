@@ -180,31 +180,28 @@ func (s *Session) Drain(buf []Delivery) []Delivery {
 	return s.queue.drain(buf)
 }
 
-// DrainMax is Drain for at most limit deliveries.
-func (s *Session) DrainMax(buf []Delivery, limit int) []Delivery {
+// DrainMax is Drain for at most limit deliveries, and as many as are reasonably written at once: 128 KiB, or one that is larger. It
+// tells whether that was all.
+func (s *Session) DrainMax(buf []Delivery, limit int) (ds []Delivery, all bool) {
 	s.mu.Lock()
-	if s.queue.len() <= limit {
+	if s.queue.len() <= limit && s.queue.bytes <= drainBytes {
 		buf = s.queue.drain(buf) // together, which is half the work
 	} else {
-		for ; limit > 0; limit-- {
-			buf = append(buf, s.queue.pop())
-		}
+		buf = s.queue.drainWithin(buf, limit, drainBytes)
 	}
+	all = s.queue.len() == 0
 	s.mu.Unlock()
-	return buf
+	return buf, all
 }
 
-// DrainWithin is DrainMax for deliveries of at most size bytes together, but for the first, which may be larger alone.
+// drainBytes is what a peer that reads slowly costs in memory, beside its queue: its messages are shared, what is written of them is not.
+const drainBytes = 128 << 10
+
+// DrainWithin is Drain for at most limit deliveries of at most size bytes together, but for the first, which may be larger alone.
 func (s *Session) DrainWithin(buf []Delivery, limit, size int) []Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for first := true; limit > 0 && s.queue.len() > 0; limit-- {
-		if size -= s.queue.first.Message.Size(); size < 0 && !first {
-			break
-		}
-		buf, first = append(buf, s.queue.pop()), false
-	}
-	return buf
+	return s.queue.drainWithin(buf, limit, size)
 }
 
 // Return puts drained deliveries that could not be written back in front of the queue, in order, whatever the

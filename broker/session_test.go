@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -208,8 +209,53 @@ func TestSession_Return_puts_back_in_front(t *testing.T) {
 	ds := s.Drain(nil)
 	brokertest.Publish(t, b, "/a", "3")
 	s.Return(ds)
-	wantTexts(t, brokertest.Texts(s.DrainMax(nil, 2)), "1", "2")
+	two, all := s.DrainMax(nil, 2)
+	wantTexts(t, brokertest.Texts(two), "1", "2")
+	if all {
+		t.Error("two were taken for all")
+	}
 	wantTexts(t, drain(s), "3")
+}
+
+func TestSession_DrainMax_takes_what_is_written_at_once(t *testing.T) {
+	queue := func(t *testing.T, texts ...string) *broker.Session {
+		b := brokertest.New(t, broker.Options{})
+		s := brokertest.Open(t, b, broker.SessionOptions{})
+		brokertest.Subscribe(t, s, "/a")
+		for _, text := range texts {
+			brokertest.Publish(t, b, "/a", text)
+		}
+		return s
+	}
+	empty := queue(t, "1").Drain(nil)[0].Message.Size() - 1
+	small, half, huge := "1", strings.Repeat("1", 64<<10-empty), strings.Repeat("1", 200<<10)
+	for _, c := range []struct {
+		name   string
+		limit  int
+		queued []string
+		took   []int // how many, time after time
+	}{
+		{"nothing", 3, nil, []int{0}},
+		{"fewer than the limit", 3, []string{small, small}, []int{2}},
+		{"as many", 3, []string{small, small, small}, []int{3}},
+		{"more", 3, []string{small, small, small, small}, []int{3, 1}},
+		{"as many bytes", 3, []string{half, half}, []int{2}},
+		{"a byte more", 3, []string{half, half + "1"}, []int{1, 1}},
+		{"one behind that is too many", 3, []string{half, half, small}, []int{2, 1}},
+		{"one that is larger alone", 3, []string{huge, small, huge}, []int{1, 1, 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := queue(t, c.queued...)
+			var ds []broker.Delivery
+			for i, n := range c.took {
+				before := len(ds)
+				var all bool
+				if ds, all = s.DrainMax(ds, c.limit); len(ds) != before+n || all != (i == len(c.took)-1) {
+					t.Fatalf("turn %d took %d, and all: %v", i, len(ds)-before, all)
+				}
+			}
+		})
+	}
 }
 
 func TestSession_idle_expiry(t *testing.T) {

@@ -165,22 +165,21 @@ func (c *Conn) park(b []byte) {
 // shard when there is nothing left.
 func (c *Conn) unpark(b []byte) {
 	defer c.shard.stats.parked.Add(-1)
-	sc := c.shard.outbox.scratch()
-	defer c.shard.outbox.giveBack(sc)
 	for turn := 1; ; turn++ {
 		c.nc.SetWriteDeadline(time.Now().Add(c.shard.outbox.opts.WriteTimeout)) // fails only on a closed connection, as Write then does
 		n, err := c.nc.Write(b)
 		c.shard.stats.writes.Add(1)
 		c.shard.stats.bytes.Add(uint64(n))
-		if b = c.next(sc, turn, err); len(b) == 0 {
+		if b = c.next(b[:0], turn, err); len(b) == 0 {
 			return
 		}
 	}
 }
 
 // next gives a parked connection's next bytes, or unparks it. Replies go after what the Source has, but not after more
-// than a few fills: one that never ends must not hold them back for ever.
-func (c *Conn) next(sc *Scratch, turn int, err error) (b []byte) {
+// than a few fills: one that never ends must not hold them back for ever. They are copied to b, for a scratch is large, and is not kept
+// for as long as a peer takes to read.
+func (c *Conn) next(b []byte, turn int, err error) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
@@ -194,8 +193,10 @@ func (c *Conn) next(sc *Scratch, turn int, err error) (b []byte) {
 		return nil
 	}
 	if turn%fillsPerTurn != 0 {
-		if b = c.src.Fill(sc); len(b) > 0 {
-			return b
+		sc := c.shard.outbox.scratch()
+		defer c.shard.outbox.giveBack(sc)
+		if more := c.src.Fill(sc); len(more) > 0 {
+			return append(b, more...)
 		}
 	}
 	if b, c.rest = c.rest, nil; len(b) > 0 {

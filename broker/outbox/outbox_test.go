@@ -67,11 +67,10 @@ type source struct {
 
 func (s *source) Fill(sc *Scratch) []byte {
 	s.fills.Add(1)
-	sc.Deliveries = s.session.DrainMax(sc.Deliveries[:0], 64)
+	sc.Deliveries, sc.Dry = s.session.DrainMax(sc.Deliveries[:0], 64)
 	if len(sc.Deliveries) == 0 {
 		return nil
 	}
-	sc.Dry = len(sc.Deliveries) < 64
 	return sc.Join("lines", sc.Deliveries, func(dst []byte, ds []broker.Delivery) []byte {
 		for _, d := range ds {
 			dst = append(append(dst, d.Message.Data...), '\n')
@@ -270,6 +269,50 @@ func TestConn_a_source_that_is_dry_is_not_asked_again(t *testing.T) {
 		}
 	}
 	c.Close()
+}
+
+// fill is a source that is a function.
+type fill func(sc *Scratch) []byte
+
+func (f fill) Fill(sc *Scratch) []byte { return f(sc) }
+
+// onWrite is a connection that calls before it writes.
+type onWrite struct {
+	net.Conn
+	call func(b []byte)
+}
+
+func (c onWrite) Write(b []byte) (int, error) {
+	c.call(b)
+	return c.Conn.Write(b)
+}
+
+// What lies in a scratch can be megabytes, and a peer may take its time.
+func TestConn_that_waits_for_its_peer_keeps_no_scratch(t *testing.T) {
+	x := New(Options{Shards: 1})
+	defer x.Close()
+	near, far := net.Pipe()
+	defer far.Close()
+	text, used := []byte("abc"), (*Scratch)(nil)
+	c := x.Attach(onWrite{near, func(b []byte) {
+		if b[0] != 'a' && len(used.Deliveries) > 0 { // the first is the worker's
+			t.Errorf("the scratch of %q is kept while it is written", b)
+		}
+	}}, fill(func(sc *Scratch) []byte {
+		if len(text) == 0 {
+			return nil
+		}
+		sc.Deliveries = append(sc.Deliveries[:0], broker.Delivery{Message: new(broker.Message)})
+		sc.Buf = append(sc.Buf[:0], text[0])
+		text, used = text[1:], sc
+		return sc.Buf
+	}))
+	defer c.Close()
+	c.Ready()
+	b := make([]byte, 3)
+	if _, err := io.ReadFull(far, b); err != nil || string(b) != "abc" {
+		t.Errorf("%q, %v", b, err)
+	}
 }
 
 func TestConn_Finish_closes_after_the_last_byte(t *testing.T) {

@@ -131,8 +131,8 @@ const batch = 64
 // Fill implements outbox.Source.
 func (st *stream) Fill(sc *outbox.Scratch) []byte {
 	for {
-		sc.Deliveries = st.session.DrainMax(sc.Deliveries[:0], batch)
-		sc.Dry = len(sc.Deliveries) < batch && !st.ping.Load()
+		sc.Deliveries, sc.Dry = st.session.DrainMax(sc.Deliveries[:0], batch)
+		sc.Dry = sc.Dry && !st.ping.Load()
 		if len(sc.Deliveries) == 0 {
 			if st.ping.Swap(false) {
 				return st.comment(sc)

@@ -123,8 +123,7 @@ func (d *feed) page(ds []broker.Delivery, room int) []broker.Delivery {
 // queued takes from the session's queue.
 func (s *socket) queued(ds []broker.Delivery, room int) []broker.Delivery {
 	for len(ds) == 0 {
-		ds = s.session.DrainMax(ds, room)
-		s.feed.dry = len(ds) < room
+		ds, s.feed.dry = s.session.DrainMax(ds, room)
 		if len(ds) == 0 {
 			break
 		}
