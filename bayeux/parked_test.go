@@ -42,18 +42,21 @@ func (s *server) parkedNow() (n int) {
 }
 
 // idleNow waits until so many connections wait for a next request, and none is held.
-func (s *server) idleNow(n int) {
+func (s *server) idleNow(n int) { s.polling(0, n) }
+
+// polling waits until so many polls are held, and so many connections wait for a next request.
+func (s *server) polling(held, idle int) {
 	s.t.Helper()
 	eventually(s.t, func() bool {
 		s.h.mu.RLock()
 		defer s.h.mu.RUnlock()
-		idle := 0
+		n := 0
 		for c := range s.h.held {
 			if c.idle {
-				idle++
+				n++
 			}
 		}
-		return len(s.h.held) == n && idle == n && s.h.polls == 0
+		return len(s.h.held) == held+idle && n == idle && s.h.polls == held
 	})
 }
 
@@ -335,26 +338,10 @@ func TestParked_a_superseded_poll_is_answered(t *testing.T) {
 	for i := range 4 {
 		w[(i+1)%2].send(rawPost(connect(id, fmt.Sprintf(`"%d"`, i+1))))
 		ok(t, w[i%2].messages().with(t, fmt.Sprintf(`"%d"`, i)))
-		s.idleNow2(1)
+		s.polling(1, 1)
 	}
 	s.event("/a", "1")
 	equal(t, "event", strings.Join(w[0].messages().events(), ","), "1")
-}
-
-// idleNow2 waits until one poll is held and so many connections wait beside it.
-func (s *server) idleNow2(n int) {
-	s.t.Helper()
-	eventually(s.t, func() bool {
-		s.h.mu.RLock()
-		defer s.h.mu.RUnlock()
-		idle := 0
-		for c := range s.h.held {
-			if c.idle {
-				idle++
-			}
-		}
-		return len(s.h.held) == n+1 && idle == n && s.h.polls == 1
-	})
 }
 
 // A request that may have to wait, for a disk or for what is in front, holds up nobody else.
