@@ -89,7 +89,11 @@ func (c *Conn) close(reason error) error {
 		return nil
 	}
 	c.err, c.rest = reason, nil
-	return c.nc.Close()
+	err := c.nc.Close()
+	if w, ok := c.src.(CloseWatcher); ok {
+		w.Closed()
+	}
+	return err
 }
 
 // flush is the worker's turn.

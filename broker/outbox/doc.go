@@ -13,11 +13,11 @@
 // a syscall.Conn: it says so that it changes nothing of what is written.
 //
 // Promises: bytes of one connection leave in the order in which they were given; a connection that takes nothing for
-// WriteTimeout, or lets MaxPending bytes of replies pile up, is closed; its reader sees that as a read error,
-// which is the one place where an adapter cleans up.
+// WriteTimeout, or lets MaxPending bytes of replies pile up, is closed. Its reader sees that as a read error, or, if it is parked and
+// no goroutine reads, is rung by its Source (CloseWatcher): that is the one place where an adapter cleans up.
 //
-// Locks: Conn.mu before shard.mu. Under Conn.mu the Source is called (which takes a session's lock) and non-blocking
-// system calls are made, never blocking ones.
+// Locks: Conn.mu before shard.mu and the locks of package park. Under Conn.mu the Source is called (which takes a session's lock) and
+// non-blocking system calls are made, never blocking ones.
 //
 // Files: outbox.go the shards, conn.go a connection, response.go an HTTP response as one, plug.go what a WebSocket library
 // gets for one, scratch.go memory shared between the connections of a shard,

@@ -15,6 +15,15 @@ type Source interface {
 	Fill(sc *Scratch) []byte
 }
 
+// CloseWatcher is a Source that is told when its connection has been closed, by whomever and for whatever: who does not wait in a read
+// has no other way to find out.
+type CloseWatcher interface {
+	Source
+	// Closed is called once, when nothing can be read or written any more, with the connection locked: it must not block, and not call
+	// the Conn. Ringing a parked socket is what it is for.
+	Closed()
+}
+
 // Scratch is memory that the connections of a shard use in turn, so that an idle one keeps none.
 type Scratch struct {
 	Deliveries []broker.Delivery // for Session.Drain(sc.Deliveries[:0])

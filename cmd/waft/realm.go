@@ -110,7 +110,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 		return err
 	}
 	events := r.Events.options(t.broker, &t.access, s.outbox, logger)
-	events.Origins, events.ClientAddress, events.Damper = r.HTTP.Origins, s.proxies.client, t.damper
+	events.Origins, events.ClientAddress, events.Damper, events.Lot = r.HTTP.Origins, s.proxies.client, t.damper, s.lot
 	sockets := r.WebSocket.options(t.broker, &t.access, s.outbox, logger)
 	sockets.Origins, sockets.ClientAddress, sockets.Damper = r.HTTP.Origins, s.proxies.client, t.damper
 	if s.disk == nil {

@@ -12,6 +12,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/park"
 	"waft/httppub"
 	"waft/httppub/place"
 )
@@ -28,6 +29,9 @@ type Options struct {
 
 	// Outbox writes. nil: one of the handler's own.
 	Outbox *outbox.Outbox
+
+	// Lot is where streams wait for their end. nil: one of the handler's own.
+	Lot *park.Lot
 
 	// Generation tells the lives of a server apart whose histories do not outlive the process: any number, another each time. 0: they do.
 	Generation uint32
@@ -61,6 +65,7 @@ type Handler struct {
 	broker    *broker.Broker
 	outbox    *outbox.Outbox
 	ownOutbox bool
+	lot       *park.Lot
 	origins   httppub.Origins
 	places    place.Options
 	scratch   sync.Pool // of *[]byte, for ids
@@ -106,6 +111,9 @@ func New(o Options) (*Handler, error) {
 	h.scratch.New = func() any { return new([]byte) }
 	if h.outbox == nil {
 		h.outbox, h.ownOutbox = outbox.New(outbox.Options{}), true
+	}
+	if h.lot = o.Lot; h.lot == nil {
+		h.lot = park.New(0)
 	}
 	return h, nil
 }
