@@ -21,11 +21,13 @@
 //   - An owner that blocks in Run does not hold up the others for longer than some twenty milliseconds: then its loop gets another worker. It
 //     should not, and has Run return false instead, to go on in a goroutine of its own.
 //
+// An End is the owner of a socket that is watched for nothing but its end.
+//
 // The price of leaving the net.Conn in the runtime's poller is an event there for each one here, which finds nobody waiting.
 //
 // Locks: loop.mu and table.mu are innermost, and nothing is called under them.
 //
-// Files: lot.go the loops and their workers, worker.go what a worker reads and writes with, socket.go one socket, table.go who sits where, poll_linux.go the system calls, poll_other.go
+// Files: lot.go the loops and their workers, worker.go what a worker reads and writes with, socket.go one socket, end.go one on which nothing is to come, table.go who sits where, poll_linux.go the system calls, poll_other.go
 // what there is without them.
 //
 // Not here: deadlines (owners have the broker's wheel, and ring), TLS, buffering, and what is read.
