@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 
@@ -422,5 +423,22 @@ func TestSubscribe_takes_each_pattern_of_an_array_once(t *testing.T) {
 	patterns, f := subscriptions(gjson.Parse(`["/a/*","/b","/a/*","/service/x","/b","/a/**"]`))
 	if !f.ok() || !slices.Equal(patterns, []broker.Pattern{"/a/*", "/b", "/a/**"}) {
 		t.Errorf("got %q, %+v", patterns, f)
+	}
+}
+
+// A subscription lasts longer than the body it came in.
+func TestSubscribe_keeps_nothing_of_the_body_but_its_patterns(t *testing.T) {
+	body := `["/a/*","/b","` + strings.Repeat("x", 10_000) + `"]`
+	for _, v := range []gjson.Result{gjson.Parse(body[:12] + "]"), gjson.Parse(body).Get("1")} {
+		patterns, f := subscriptions(v)
+		if !f.ok() || len(patterns) == 0 {
+			t.Fatalf("got %q, %+v", patterns, f)
+		}
+		from := uintptr(unsafe.Pointer(unsafe.StringData(v.Raw)))
+		for _, p := range patterns {
+			if at := uintptr(unsafe.Pointer(unsafe.StringData(string(p)))) - from; at < uintptr(len(v.Raw)) {
+				t.Errorf("%s is byte %d of what came", p, at)
+			}
+		}
 	}
 }

@@ -114,7 +114,7 @@ func subscriptions(v gjson.Result) ([]broker.Pattern, fault) {
 			f = forbiddenChannel(v.Str)
 		case !seen[p]:
 			seen[p] = true
-			patterns = append(patterns, p)
+			patterns = append(patterns, broker.Pattern(keep(string(p))))
 		}
 		return f.ok()
 	})

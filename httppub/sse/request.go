@@ -35,7 +35,7 @@ func (h *Handler) parseAsk(r *http.Request) (ask, error) {
 		}
 		if !seen[p] {
 			seen[p] = true
-			a.patterns = append(a.patterns, p)
+			a.patterns = append(a.patterns, broker.Pattern(strings.Clone(string(p)))) // a stream keeps them, and not its whole query
 		}
 	}
 	switch n := len(a.patterns); {

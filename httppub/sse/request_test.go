@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"waft/broker"
 	"waft/broker/brokertest"
@@ -283,4 +284,20 @@ func FuzzRequest(f *testing.F) {
 			t.Error("no channel: " + fmt.Sprint(a))
 		}
 	})
+}
+
+// What a stream keeps of its address is as long as it has to be: with a token and an id a query has up to 24 KB.
+func TestAsk_keeps_nothing_of_the_query_but_its_channels(t *testing.T) {
+	h := newServer(t, Options{}, broker.Options{}).handler
+	r := httptest.NewRequest(http.MethodGet, "/realm/x/events?channel=/a&channel=/b/**&_="+strings.Repeat("x", 10_000), nil)
+	a, err := h.parseAsk(r)
+	if err != nil || len(a.patterns) != 2 {
+		t.Fatal(a.patterns, err)
+	}
+	query := uintptr(unsafe.Pointer(unsafe.StringData(r.URL.RawQuery)))
+	for _, p := range a.patterns {
+		if at := uintptr(unsafe.Pointer(unsafe.StringData(string(p)))) - query; at < uintptr(len(r.URL.RawQuery)) {
+			t.Errorf("%s is byte %d of the query", p, at)
+		}
+	}
 }
