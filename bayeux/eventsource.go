@@ -56,7 +56,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if st := h.openStream(bare(nc), s, h.clientAddress(r)); st != nil {
-		go st.read() // and nothing of the request stays behind
+		st.wait() // and nothing of the request stays behind
 	}
 }
 

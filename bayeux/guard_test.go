@@ -77,6 +77,21 @@ func TestGuard_poll(t *testing.T) {
 	})
 }
 
+// Streams that wait have no goroutine, on plain sockets.
+func TestGuard_idle_streams(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no epoll")
+	}
+	const streams = 200
+	s := quickServer(t)
+	for range streams {
+		s.rawStream(s.connected(`"/a"`))
+	}
+	s.client.CloseIdleConnections()
+	// Those of net/http end some time after they have given up their connections.
+	eventually(t, func() bool { return s.h.Stats().Streams == streams && runtime.NumGoroutine() < 50 })
+}
+
 func TestCrowd(t *testing.T) { brokertest.RunCrowd(t) }
 
 // A frame of a client, as it is parsed: nothing of it is copied.

@@ -8,6 +8,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/park"
 	"waft/broker/outbox/wsframe"
 )
 
@@ -19,6 +20,8 @@ type stream struct {
 	from netip.Addr
 	conn *outbox.Conn
 
+	end park.End // without a goroutine, where that can be
+
 	mu      sync.Mutex    // guards the rest
 	timer   *broker.Timer // next comment
 	closing bool
@@ -29,8 +32,8 @@ type stream struct {
 }
 
 var (
-	_ endpoint      = (*stream)(nil)
-	_ outbox.Source = (*stream)(nil)
+	_ endpoint            = (*stream)(nil)
+	_ outbox.CloseWatcher = (*stream)(nil)
 )
 
 // openStream makes nc, on which the head has been sent, the session's endpoint. It is nil, and nc closed, if it is too late for that.
@@ -60,7 +63,17 @@ func (h *Handler) openStream(nc net.Conn, s *session, from netip.Addr) *stream {
 	return st
 }
 
-// read waits for the end. A browser sends nothing on a stream: whatever comes, it is the end.
+// wait has the stream taken down at its end. A browser sends nothing on a stream: whatever comes, it is the end.
+func (st *stream) wait() {
+	if !st.end.Park(st.h.lot, st.conn.NetConn(), st.gone) {
+		go st.read()
+	}
+}
+
+// Closed implements outbox.CloseWatcher.
+func (st *stream) Closed() { st.end.Ring() }
+
+// read is wait where a goroutine has to.
 func (st *stream) read() {
 	defer st.gone()
 	var b [1]byte

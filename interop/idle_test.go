@@ -16,7 +16,7 @@ import (
 var idleSessions = flag.Int("idle", 1000, "sessions of each kind that TestIdle_memory holds")
 
 // What an idle session may cost the server, heap and stacks: WebSocket 12 KB, held
-// poll 20 KB, stream 12 KB. What the kernel keeps for a socket is not in it, nor
+// poll 20 KB, stream 6 KB. What the kernel keeps for a socket is not in it, nor
 // is the client, which is another process. `make bench-idle` holds 10,000 of each, or as
 // many as the machine allows.
 func TestIdle_memory(t *testing.T) {
@@ -27,8 +27,8 @@ func TestIdle_memory(t *testing.T) {
 		{"WebSocket, connect held", websocketType, 12_000},
 		{"long poll held", pollingType, 20_000},
 		{"callback poll held", callbackType, 20_000},
-		{"Bayeux over EventSource", streamType, 12_000},
-		{"event stream", "events", 12_000},
+		{"Bayeux over EventSource", streamType, 6_000},
+		{"event stream", "events", 6_000},
 		{"WebSocket without Bayeux", "ws", 12_000},
 	} {
 		t.Run(kind.transport, func(t *testing.T) {

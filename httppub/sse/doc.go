@@ -23,14 +23,15 @@
 //   - A publisher never waits for a stream. One that takes less than is published is ended when its queue is full, and its client comes
 //     back to the rest. So does one with more to replay than a queue holds: that is written from the history by pages.
 //   - A stream ends with its credential and with its rights, and says why in an event called end.
-//   - Nothing of a request stays while a stream waits: a goroutine that reads, a session, some 4 KB.
+//   - Nothing of a request stays while a stream waits: a session and a subscription, some 2 KB. On Linux a plain socket is parked (package
+//     park); over TLS and HTTP/2, and elsewhere, a goroutine reads.
 //
 // What an id says, and what that rests on, is in package place.
 //
 // # Locks
 //
 // A stream's cursor belongs to the goroutine that opens its stream, and from attach on to Fill, which the outbox calls under the
-// connection's lock. Handler.mu and stream.mu are innermost; stream.mu is held while the wheel and the outbox's ready list are touched.
+// connection's lock. A connection that is closed rings its parked stream under that lock, and a worker takes the stream down. Handler.mu and stream.mu are innermost; stream.mu is held while the wheel and the outbox's ready list are touched.
 //
 // # Files
 //

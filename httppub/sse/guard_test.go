@@ -3,6 +3,7 @@
 package sse
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -29,6 +30,22 @@ func TestGuard_delivery(t *testing.T) {
 		}
 		return messages * streams
 	})
+}
+
+// Streams that wait have no goroutine, on plain sockets.
+func TestGuard_idle(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no epoll")
+	}
+	const streams = 200
+	s := newServer(openapitest.Unchecked{TB: t}, Options{}, broker.Options{})
+	for range streams {
+		defer s.raw(query("/a")).Close()
+	}
+	// Those of net/http end some time after they have given up their connections.
+	if err := waitFor(func() bool { return s.handler.Stats().Streams == streams && runtime.NumGoroutine() < 50 }); err != nil {
+		t.Errorf("%d streams, %d goroutines: %v", s.handler.Stats().Streams, runtime.NumGoroutine(), err)
+	}
 }
 
 func TestCrowd(t *testing.T) { brokertest.RunCrowd(t) }

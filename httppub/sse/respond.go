@@ -40,7 +40,7 @@ func (o *opening) respond(w http.ResponseWriter, r *http.Request) {
 	_ = header.Write(&head) // a buffer takes everything
 	head.WriteString("\r\n")
 	if o.begin(r.Context(), nc, head.Bytes()) {
-		go o.st.run() // and nothing of the request stays behind
+		o.st.wait(nc) // and nothing of the request stays behind
 	}
 }
 

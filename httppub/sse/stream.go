@@ -3,6 +3,7 @@ package sse
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/park"
 	"waft/httppub/place"
 )
 
@@ -23,6 +25,7 @@ type stream struct {
 
 	conn atomic.Pointer[outbox.Conn] // nil until attach
 	ping atomic.Bool                 // a comment is due
+	end  park.End                    // without a goroutine, where that can be
 
 	cursor *place.Cursor // owned by whoever opens the stream, and then by Fill
 
@@ -32,7 +35,7 @@ type stream struct {
 	said    bool // the last event
 }
 
-var _ outbox.Source = (*stream)(nil)
+var _ outbox.CloseWatcher = (*stream)(nil)
 
 // Why sessions end, beside the broker's own reasons.
 var (
@@ -87,7 +90,17 @@ func endEvent(reason error) []byte {
 	return append(append([]byte("event: end\ndata: "), data...), "\n\n"...)
 }
 
-// run serves the stream until the client is gone. A client sends nothing on a stream: whatever comes, it is the end.
+// wait has the stream taken down when the client is gone. A client sends nothing on a stream: whatever comes, it is the end.
+func (st *stream) wait(nc net.Conn) {
+	if !st.end.Park(st.h.lot, nc, st.gone) {
+		go st.run()
+	}
+}
+
+// Closed implements outbox.CloseWatcher.
+func (st *stream) Closed() { st.end.Ring() }
+
+// run is wait where a goroutine has to.
 func (st *stream) run() {
 	defer st.gone()
 	var b [1]byte
