@@ -42,10 +42,10 @@ func stuff(t testing.TB, c *Conn) {
 func TestConn_tells_its_source_of_every_end(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, c *Conn, client net.Conn){
 		"close":  func(_ *testing.T, c *Conn, _ net.Conn) { c.Close() },
-		"finish": func(_ *testing.T, c *Conn, _ net.Conn) { c.Finish() },
+		"finish": func(_ *testing.T, c *Conn, _ net.Conn) { _ = c.Finish() },
 		"finish behind what waits": func(t *testing.T, c *Conn, client net.Conn) {
 			stuff(t, c)
-			c.Finish()
+			_ = c.Finish()
 			_, _ = io.Copy(io.Discard, client)
 		},
 		"close with what waits": func(t *testing.T, c *Conn, _ net.Conn) {
@@ -81,7 +81,7 @@ func TestConn_tells_its_source_of_every_end(t *testing.T) {
 					t.Errorf("it was told when a reader would see %v", err)
 				}
 				c.Close()
-				c.Finish()
+				_ = c.Finish()
 				_ = c.Write([]byte("x"))
 				if len(w.closed) > 0 {
 					t.Error("it was told again")
