@@ -18,8 +18,8 @@
 //     every system call is made through its RawConn, which keeps the descriptor from being closed meanwhile; and an event of the set names
 //     a place in the loop's table and the generation of who sits there, not a descriptor. So anybody may close the net.Conn at any
 //     time, as always; the owner learns of it only if it is rung.
-//   - An owner that blocks in Run does not hold up the others for longer than some twenty milliseconds: then its loop gets another worker. It
-//     should not, and has Run return false instead, to go on in a goroutine of its own.
+//   - An owner that may have to wait in Run says so (Worker.Away), and holds up nobody: another worker runs the list. Or it has Run return false,
+//     to go on in a goroutine of its own. One that blocks without a word holds up the others for some twenty milliseconds: then its loop gets another worker.
 //
 // An End is the owner of a socket that is watched for nothing but its end.
 //

@@ -55,7 +55,7 @@ func (x *Lot) start() (list []*loop, err error) {
 			}
 			return nil, err
 		}
-		list = append(list, &loop{lot: x, poller: p, signal: make(chan struct{}, 1), workers: 1})
+		list = append(list, &loop{lot: x, poller: p, signal: make(chan struct{}, spares), workers: 1})
 	}
 	for _, l := range list {
 		l.watch = time.AfterFunc(time.Hour, l.look)
@@ -86,7 +86,7 @@ type loop struct {
 	// static
 	lot    *Lot
 	poller *poller
-	signal chan struct{} // capacity 1: there is something on the list
+	signal chan struct{} // capacity spares: one that waits is to take from the list
 
 	table table
 
@@ -95,8 +95,9 @@ type loop struct {
 	head     int
 	taken    uint64 // sockets that workers took from the list
 	seen     uint64 // taken, when watch looked last
-	waiting  bool   // a worker waits for the signal
-	workers  int
+	workers  int    // those that wait and those that are away are some of them
+	waiting  int    // for the signal
+	away     int    // may be waiting for something else
 	watching bool
 	watch    *time.Timer
 	stopped  bool
@@ -139,21 +140,31 @@ func (l *loop) add(sockets ...*Socket) {
 		return
 	}
 	l.list = append(l.list, sockets...)
-	wake := l.waiting
-	l.waiting = false
+	if l.workers == l.waiting+l.away {
+		l.rouse()
+	}
 	if !l.watching {
 		l.watching = true
 		l.watch.Reset(patience)
 	}
 	l.mu.Unlock()
-	if wake {
-		l.signal <- struct{}{} // there is room: who waited takes it, and waits again after that
+}
+
+// rouse has one worker more run the list; mu is held.
+func (l *loop) rouse() {
+	if l.waiting > 0 {
+		l.waiting--
+		l.signal <- struct{}{} // there is room: no more than those who waited are owed one
+		return
 	}
+	l.workers++
+	l.lot.done.Go(l.work)
 }
 
 // work runs what is on the list.
 func (l *loop) work() {
 	w := newWorker()
+	w.loop = l
 	for s := l.take(); s != nil; s = l.take() {
 		s.run(w)
 	}
@@ -167,11 +178,11 @@ func (l *loop) take() *Socket {
 		if l.list, l.head = l.list[:0], 0; cap(l.list) > largeList {
 			l.list = nil
 		}
-		if l.stopped || l.waiting {
+		if l.stopped || l.waiting == spares {
 			l.workers--
 			return nil
 		}
-		l.waiting = true
+		l.waiting++
 		l.mu.Unlock()
 		<-l.signal
 		runtime.Gosched() // those who are about to ring go first: then a socket is run once for what several have to say
@@ -184,6 +195,10 @@ func (l *loop) take() *Socket {
 	return s
 }
 
+// spares is how many workers of a loop wait at most. One is enough, but for owners that wait: to make a worker for each time, and for its
+// stack to grow, would cost more than most of what they do.
+const spares = 8
+
 // largeList is more than an idle loop keeps room for.
 const largeList = 8 << 10
 
@@ -191,7 +206,7 @@ const largeList = 8 << 10
 const patience = 10 * time.Millisecond
 
 // look runs every so often while there is work. A worker that has taken nothing since the last time stands in an owner that
-// blocks: another takes its place.
+// blocks and has not said so: another takes its place.
 func (l *loop) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,9 +214,8 @@ func (l *loop) look() {
 		l.watching = false
 		return
 	}
-	if l.taken == l.seen && !l.waiting {
-		l.workers++
-		l.lot.done.Go(l.work)
+	if l.taken == l.seen {
+		l.rouse()
 	}
 	l.seen = l.taken
 	l.watch.Reset(patience)
@@ -210,11 +224,9 @@ func (l *loop) look() {
 func (l *loop) stop() {
 	l.mu.Lock()
 	l.stopped = true
-	wake := l.waiting
-	l.waiting = false
-	l.mu.Unlock()
-	if wake {
+	for ; l.waiting > 0; l.waiting-- {
 		l.signal <- struct{}{}
 	}
+	l.mu.Unlock()
 	_ = l.poller.close() // and so ends wait
 }

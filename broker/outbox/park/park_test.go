@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -379,6 +380,50 @@ func TestLoop_an_owner_that_blocks_does_not_hold_up_the_others(t *testing.T) {
 	write(t, there, "after all")
 	equal(t, "read", <-read, "after all")
 	close(free)
+	write(t, there, "and on")
+	equal(t, "read", <-read, "and on")
+}
+
+// One that says that it may wait holds up nobody, however many they are, and leaves no more workers than wait for the next.
+func TestLoop_an_owner_that_is_away_holds_up_nobody(t *testing.T) {
+	x := lot(t)
+	const owners = 3 * spares
+	free, waiting, back := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	away := owner(func(w *Worker, _ Happened) bool {
+		w.Away()
+		waiting <- struct{}{}
+		<-free
+		w.Back()
+		back <- struct{}{}
+		return true
+	})
+	for i := range owners {
+		here, _ := pair(t)
+		s := parked(t, x, here, away)
+		if i == 0 { // nobody looks after those who block
+			l := x.list[0]
+			l.mu.Lock()
+			l.watching = true
+			l.mu.Unlock()
+		}
+		s.Ring()
+		<-waiting
+	}
+	here, there := pair(t)
+	_, read := parkReader(t, x, here)
+	write(t, there, "meanwhile")
+	equal(t, "read", <-read, "meanwhile")
+	close(free)
+	for range owners {
+		<-back
+	}
+	for workers := owners; workers > spares; { // those that are too many are about to end
+		runtime.Gosched()
+		l := x.list[0]
+		l.mu.Lock()
+		workers = l.workers
+		l.mu.Unlock()
+	}
 	write(t, there, "and on")
 	equal(t, "read", <-read, "and on")
 }

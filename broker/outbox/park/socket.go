@@ -8,8 +8,8 @@ import (
 
 // Owner is who parks a socket.
 type Owner interface {
-	// Run is told what has happened, one or several things at once; each may turn out to be nothing. It must not block. It uses w
-	// for what it reads and writes, until it returns.
+	// Run is told what has happened, one or several things at once; each may turn out to be nothing. It must not block but between
+	// Worker.Away and Back. It uses w for what it reads and writes, until it returns.
 	//
 	// If it is false the owner goes on elsewhere: Run is not called before Socket.Done.
 	Run(w *Worker, what Happened) (done bool)

@@ -6,6 +6,8 @@ import "syscall"
 type Worker struct {
 	Buf []byte // for what is read
 
+	loop *loop // nil: it is none's
+
 	// of the system call under way
 	out   []byte
 	in    []byte
@@ -18,6 +20,28 @@ type Worker struct {
 
 // bufferSize is how much is read at once.
 const bufferSize = 4 << 10
+
+// Away is called by an owner that may have to wait for something in Run, such as a disk: until Back, others run what is on the list. The worker
+// stays its own.
+func (w *Worker) Away() {
+	if l := w.loop; l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.away++
+		if l.head < len(l.list) && l.workers == l.waiting+l.away {
+			l.rouse()
+		}
+	}
+}
+
+// Back is called after Away.
+func (w *Worker) Back() {
+	if l := w.loop; l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.away--
+	}
+}
 
 func newWorker() *Worker {
 	w := &Worker{Buf: make([]byte, bufferSize)}
