@@ -24,5 +24,5 @@
 // write_linux.go and write_other.go the system call.
 //
 // Not here: framing (a Source knows its protocol; wsframe has what WebSockets share), reading (package park has the sockets of long polls, that read
-// and write in turn, and of streams, on which nothing is to come), reconnecting.
+// and write in turn, and of streams, on which nothing is to come; wsread reads WebSockets), reconnecting.
 package outbox
