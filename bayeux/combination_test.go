@@ -385,6 +385,7 @@ func TestExpiry_wherever_the_session_is(t *testing.T) {
 			s.post(connectNow(id, `"0"`))
 			stream := s.stream(id)
 			heldFor(t, 20*time.Second, stream.end)
+			synctest.Wait() // the stream ends before it is counted
 			fails(t, s.post(heartbeat(id, `"2"`)).with(t, `"2"`), "401")
 			equal(t, "lapsed", s.h.Stats().Lapsed, 1)
 		})
