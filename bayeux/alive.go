@@ -101,13 +101,15 @@ func (s *socket) check() {
 	}
 }
 
-func (s *socket) pinged(payload string) error {
+// Pinged implements wsread.Owner.
+func (s *socket) Pinged(payload string) error {
 	s.heard.Store(s.h.now())
 	_ = s.conn.Write(wsframe.Append(nil, wsframe.Pong, payload)) // a failed write is a failed read soon
 	return nil
 }
 
-func (s *socket) ponged(payload string) error {
+// Ponged implements wsread.Owner.
+func (s *socket) Ponged(payload string) error {
 	s.heard.Store(s.h.now())
 	s.answeredPing(payload)
 	return nil

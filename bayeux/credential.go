@@ -15,8 +15,8 @@ type peer struct {
 	address netip.Addr // without the port; invalid if unknown
 	bearer  string     // the token of the Authorization header, until it has been looked at
 
-	known bool // who and err are set
-	who   broker.Principal
+	known bool              // who and err are set
+	who   *broker.Principal // nil: nobody in particular
 	err   error
 }
 
@@ -33,13 +33,16 @@ func (h *Handler) peerOf(r *http.Request) peer {
 // principal verifies the connection's own token, once. ok is false if it has none.
 func (p *peer) principal(ctx context.Context, h *Handler) (who broker.Principal, ok bool, err error) {
 	if p.bearer != "" {
-		p.who, p.err = h.authenticate(ctx, p.address, p.bearer)
-		if p.err != nil && broker.KindOf(p.err) != broker.Unauthenticated {
-			return p.who, true, p.err // nothing is known yet: it could not be verified now
+		who, err = h.authenticate(ctx, p.address, p.bearer)
+		if err != nil && broker.KindOf(err) != broker.Unauthenticated {
+			return who, true, err // nothing is known yet: it could not be verified now
 		}
-		p.known, p.bearer = true, ""
+		p.known, p.bearer, p.who, p.err = true, "", &who, err
 	}
-	return p.who, p.known, p.err
+	if p.who != nil {
+		who = *p.who
+	}
+	return who, p.known, p.err
 }
 
 // principal is who a message is from: whoever its own token names, else the connection's, else the session's. A

@@ -45,9 +45,10 @@
 // handler returns; when the poll is answered the connection serves on (hold.go). A next request like it is parsed by
 // net/http, or is known by its head, and given to the server's handler where it came; any other goes back to the server with its connection, untouched. Requests
 // over TLS, HTTP/2 and HTTP/1.0 keep their handlers, and so do those of a server that lets nothing be taken over. A plain socket on Linux
-// is parked meanwhile, without a goroutine: the workers of package park answer, read and serve (parked.go). So is that of a stream.
+// is parked meanwhile, without a goroutine: the workers of package park answer, read and serve (parked.go). So is that of a stream, and that of a WebSocket
+// between messages (package wsread).
 //
-// Goroutines: one per socket, and per stream and held poll that cannot be parked, which reads; one for a parked poll only while its
+// Goroutines: one per socket, stream and held poll that cannot be parked, which reads; one for a parked poll only while its
 // answer does not fit into the socket, or a request other than a connect is served; and one per server that polls are held for, on which connections go
 // back. None of the package's own besides. Timers run on the broker's wheel.
 //

@@ -25,7 +25,7 @@ type Options struct {
 	Authenticator broker.Authenticator
 
 	Outbox *outbox.Outbox // writes to the sockets; nil: one of the handler's own
-	Lot    *park.Lot      // where the connections of held polls and streams wait; nil: one of the handler's own
+	Lot    *park.Lot      // where the connections of held polls, streams and WebSockets wait; nil: one of the handler's own
 	Logger *slog.Logger   // nil: nothing is logged
 
 	// ClientAddress says whose request it is, where a proxy stands between; an invalid address is nobody's. nil: the other end

@@ -23,8 +23,8 @@ func (s *socket) frames(sc *outbox.Scratch, to *session, ds []broker.Delivery) [
 
 // wireLimit is how many bytes a message may have on the wire: with compression more than MaxBody, for what cannot be compressed gets
 // longer, by an eighth with the least able of compressors.
-func (s *socket) wireLimit() int64 {
-	limit := int64(s.h.opts.MaxBody)
+func (s *socket) wireLimit() int {
+	limit := s.h.opts.MaxBody
 	if s.packed {
 		limit += limit/8 + 64
 	}

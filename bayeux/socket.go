@@ -10,6 +10,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsread"
 )
 
 // socket is one WebSocket and the sessions it serves: nearly always one, but a second handshake on it makes a second.
@@ -30,7 +31,10 @@ type socket struct {
 	departed *session // the last to end here, until the next one comes
 
 	timer *broker.Timer // static after serveSocket: next look at whether the peer is there; when closing, the end of patience
-	peer  peer          // owned by the read loop
+
+	// owned by whoever reads
+	reader wsread.Reader
+	peer   peer
 
 	heard atomic.Int64 // when anything came from the peer, on the handler's clock
 	spoke atomic.Int64 // when a message came
@@ -43,6 +47,9 @@ type socket struct {
 var (
 	_ endpoint      = (*socket)(nil)
 	_ outbox.Source = (*socket)(nil)
+
+	_ outbox.CloseWatcher = (*socket)(nil)
+	_ wsread.Owner        = (*socket)(nil)
 )
 
 // maxSessions is how many sessions one socket serves. Beyond, the oldest gets nothing until it connects again.

@@ -12,13 +12,11 @@ import (
 
 	"waft/broker/outbox"
 	"waft/broker/outbox/wsframe"
+	"waft/broker/outbox/wsread"
 )
-
-const readBuffer = 512 // per socket, for ever: most frames fit
 
 func newUpgrader(compression bool) websocket.Upgrader {
 	return websocket.Upgrader{
-		ReadBufferSize:    readBuffer,
 		WriteBufferPool:   new(sync.Pool), // gorilla writes nothing but control frames, and needs no buffer for those
 		HandshakeTimeout:  writeWithin,
 		EnableCompression: compression,
@@ -39,58 +37,50 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	r, compress := h.negotiate(r)
 	w, plug := outbox.Upgrading(w, bare)
-	ws, err := h.upgrader.Upgrade(w, r, nil)
-	if err != nil {
+	s := &socket{h: h, peer: h.peerOf(r), packed: compress}
+	if s.reader.Upgrade(&h.upgrader, w, r) != nil {
 		h.counters.refuse(RefusedMalformed)
 		return
 	}
-	s := &socket{h: h, peer: h.peerOf(r), packed: compress}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining.Load() { // and Shutdown may have counted the sockets already
+		_ = plug.Conn.Close() // it may be closed
+		return
+	}
+	s.reader.Park(plug.Conn, wsread.Options{Owner: s, Limit: s.wireLimit(), Packed: compress, Closes: s.peerCloses, Lot: h.lot})
 	s.conn = h.outbox.Attach(plug.Conn, s)
 	plug.Out = s.conn
 	s.heard.Store(h.now())
 	s.spoke.Store(h.now())
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.draining.Load() { // and Shutdown may have counted the sockets already
-		_ = s.conn.Close()
-		return
-	}
 	h.sockets[s] = struct{}{}
 	h.stay(s.peer.address)
 	s.mu.Lock() // check may run before the timer is known
 	s.timer = h.wheel.AfterFunc(min(h.opts.Ping, h.opts.HandshakeIdle), s.check)
 	s.mu.Unlock()
-	go s.read(ws)
+	s.reader.Start()
 }
 
-// read is the socket's one goroutine.
-func (s *socket) read(ws *websocket.Conn) {
-	defer s.gone()
-	ws.SetReadLimit(s.wireLimit())
-	ws.SetPingHandler(s.pinged)
-	ws.SetPongHandler(s.ponged)
-	ws.SetCloseHandler(s.peerCloses)
-	for {
-		kind, r, err := ws.NextReader()
-		if err != nil {
-			s.readFailed(err)
-			return
-		}
-		s.heard.Store(s.h.now())
-		body, err := readFrame(s.bounded(r))
-		switch {
-		case err != nil && s.refusedFrame(err):
-		case err != nil:
-			s.readFailed(err)
-			return
-		case s.isClosing():
-		case kind != websocket.TextMessage:
-			s.h.counters.refuse(RefusedMalformed)
-			s.shut(websocket.CloseUnsupportedData, "frames must be text")
-		default:
-			s.receive(body)
-		}
+// Closed implements outbox.CloseWatcher.
+func (s *socket) Closed() { s.reader.Closed() }
+
+// Take implements wsread.Owner.
+func (s *socket) Take(kind int, r io.Reader) (serve func(), err error) {
+	s.heard.Store(s.h.now())
+	body, err := readFrame(s.bounded(r))
+	switch {
+	case err != nil && s.refusedFrame(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case s.isClosing():
+		return nil, nil
+	case kind != websocket.TextMessage:
+		s.h.counters.refuse(RefusedMalformed)
+		s.shut(websocket.CloseUnsupportedData, "frames must be text")
+		return nil, nil
 	}
+	return func() { s.receive(body) }, nil
 }
 
 var frameBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -149,8 +139,9 @@ func (x *exchange) flush() {
 	x.frame, x.replies.buf = frame, x.replies.buf[:0]
 }
 
-// readFailed sees the connection off.
-func (s *socket) readFailed(err error) {
+// Failed implements wsread.Owner. It sees the connection off.
+func (s *socket) Failed(err error) {
+	defer s.gone()
 	if _, closed := errors.AsType[*websocket.CloseError](err); closed || s.conn.Err() != nil {
 		return
 	}

@@ -15,8 +15,8 @@ import (
 
 var idleSessions = flag.Int("idle", 1000, "sessions of each kind that TestIdle_memory holds")
 
-// What an idle session may cost the server, heap and stacks: WebSocket 12 KB, held
-// poll 20 KB, stream 6 KB. What the kernel keeps for a socket is not in it, nor
+// What an idle session may cost the server, heap and stacks: WebSocket and stream 6 KB,
+// held poll 20 KB. What the kernel keeps for a socket is not in it, nor
 // is the client, which is another process. `make bench-idle` holds 10,000 of each, or as
 // many as the machine allows.
 func TestIdle_memory(t *testing.T) {
@@ -24,12 +24,12 @@ func TestIdle_memory(t *testing.T) {
 		name, transport string
 		budget          float64
 	}{
-		{"WebSocket, connect held", websocketType, 12_000},
+		{"WebSocket, connect held", websocketType, 6_000},
 		{"long poll held", pollingType, 20_000},
 		{"callback poll held", callbackType, 20_000},
 		{"Bayeux over EventSource", streamType, 6_000},
 		{"event stream", "events", 6_000},
-		{"WebSocket without Bayeux", "ws", 12_000},
+		{"WebSocket without Bayeux", "ws", 6_000},
 	} {
 		t.Run(kind.transport, func(t *testing.T) {
 			w := startWaftWith(t, `timeout = "20m"

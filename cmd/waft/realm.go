@@ -112,7 +112,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	events := r.Events.options(t.broker, &t.access, s.outbox, logger)
 	events.Origins, events.ClientAddress, events.Damper, events.Lot = r.HTTP.Origins, s.proxies.client, t.damper, s.lot
 	sockets := r.WebSocket.options(t.broker, &t.access, s.outbox, logger)
-	sockets.Origins, sockets.ClientAddress, sockets.Damper = r.HTTP.Origins, s.proxies.client, t.damper
+	sockets.Origins, sockets.ClientAddress, sockets.Damper, sockets.Lot = r.HTTP.Origins, s.proxies.client, t.damper, s.lot
 	if s.disk == nil {
 		events.Generation = rand.Uint32() //nolint:gosec // G404: it tells this process from the last, whose histories are gone
 		sockets.Generation = events.Generation

@@ -71,13 +71,15 @@ func (s *socket) check() {
 	}
 }
 
-func (s *socket) pinged(payload string) error {
+// Pinged implements wsread.Owner.
+func (s *socket) Pinged(payload string) error {
 	s.heard.Store(s.h.now())
 	_ = s.conn.Load().Write(wsframe.Append(nil, wsframe.Pong, payload)) // a failed write is a failed read soon
 	return nil
 }
 
-func (s *socket) ponged(string) error {
+// Ponged implements wsread.Owner.
+func (s *socket) Ponged(string) error {
 	s.heard.Store(s.h.now())
 	return nil
 }

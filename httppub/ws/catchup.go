@@ -32,12 +32,13 @@ func (s *socket) catchUp(g *group, o *place.Opening) {
 // Replay implements place.Catcher. It returns when the messages have been sent.
 func (c *catcher) Replay(messages []*broker.Message) error {
 	c.h.counters.replayed.Add(uint64(len(messages)))
+	taken := make(chan struct{})
 	c.mu.Lock()
-	c.feed.pages, c.feed.pagesOf = messages, c.o.Cursor
+	c.feed.pages, c.feed.pagesOf, c.feed.taken = messages, c.o.Cursor, taken
 	c.mu.Unlock()
 	c.conn.Load().Ready()
 	select {
-	case <-c.feed.taken:
+	case <-taken:
 		return nil
 	case <-c.life.Done():
 		return c.life.Err()

@@ -32,7 +32,8 @@
 //
 // # Goroutines and locks
 //
-// A socket has a goroutine that reads, and another one while a subscription catches up. Timers run on the broker's wheel. Locks, outer before
+// On Linux a plain socket has no goroutine while nothing comes (package wsread); otherwise it has one that reads. It has another one while a
+// subscription catches up. Timers run on the broker's wheel. Locks, outer before
 // inner: the outbox connection, which calls Fill; socket.mu; the broker session's own. Handler.mu is innermost. Nothing is written under socket.mu.
 //
 // # Files

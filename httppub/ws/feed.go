@@ -24,7 +24,7 @@ type feed struct {
 	turn    bool              // of what is replayed
 	pages   []*broker.Message // of a replay that is more than may be queued; still to be sent
 	pagesOf *place.Cursor
-	taken   chan struct{} // capacity 1: the last page has been sent
+	taken   chan struct{} // closed when the last page has been sent
 
 	unacked []sent
 }
@@ -45,7 +45,6 @@ type sent struct {
 func (d *feed) begin(now int64) {
 	d.began, d.placed = now, now
 	d.groups = map[broker.Pattern]*group{}
-	d.taken = make(chan struct{}, 1)
 }
 
 // batch is how many messages are written at a time, so that one socket does not hold up its shard.
@@ -114,8 +113,8 @@ func (d *feed) page(ds []broker.Delivery, room int) []broker.Delivery {
 		ds = append(ds, broker.Delivery{Message: m})
 	}
 	if d.pages = d.pages[n:]; len(d.pages) == 0 {
-		d.pages, d.pagesOf = nil, nil
-		d.taken <- struct{}{}
+		close(d.taken)
+		d.pages, d.pagesOf, d.taken = nil, nil, nil
 	}
 	return ds
 }

@@ -57,6 +57,7 @@ func TestFill_is_dry_when_nothing_is_left(t *testing.T) {
 	s.feed.placeDue = false
 	publish("/a", `"live"`, 1)
 	old := &broker.Message{Channel: "/a", Data: []byte(`"old"`)}
+	s.feed.taken = make(chan struct{})
 	s.feed.pages, s.feed.pagesOf = slices.Repeat([]*broker.Message{old}, batch+1), new(place.Cursor)
 	for range 3 {
 		fill(s, `"`, false)

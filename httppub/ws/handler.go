@@ -15,6 +15,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/park"
 	"waft/httppub"
 	"waft/httppub/place"
 )
@@ -29,8 +30,8 @@ type Options struct {
 	// Damper bounds how many bad tokens of an address are looked at. nil: all are.
 	Damper *broker.Damper
 
-	// Outbox writes. nil: one of the handler's own.
-	Outbox *outbox.Outbox
+	Outbox *outbox.Outbox // writes; nil: one of the handler's own
+	Lot    *park.Lot      // where sockets rest while nothing comes; nil: one of the handler's own
 
 	// Generation tells the lives of a server apart whose histories do not outlive the process: any number, another each time. 0: they do.
 	Generation uint32
@@ -65,6 +66,7 @@ type Handler struct {
 	broker    *broker.Broker
 	outbox    *outbox.Outbox
 	ownOutbox bool
+	lot       *park.Lot
 	origins   httppub.Origins
 	places    place.Options
 	upgrader  websocket.Upgrader
@@ -84,10 +86,7 @@ type Handler struct {
 // Subprotocol is the one that is spoken. (RFC 6455 §1.9)
 const Subprotocol = "waft.v1"
 
-const (
-	readBuffer  = 512 // per socket, for ever: most frames fit
-	writeWithin = 10 * time.Second
-)
+const writeWithin = 10 * time.Second
 
 // New makes the handler. The error is of kind Invalid.
 func New(o Options) (*Handler, error) {
@@ -113,7 +112,6 @@ func New(o Options) (*Handler, error) {
 	h := &Handler{opts: o, broker: o.Broker, outbox: o.Outbox, sockets: map[*socket]struct{}{}, began: time.Now()}
 	h.places = place.Options{Broker: o.Broker, Generation: o.Generation, Window: o.ResumeWindow}
 	h.upgrader = websocket.Upgrader{
-		ReadBufferSize:   readBuffer,
 		WriteBufferPool:  new(sync.Pool), // gorilla writes nothing but control frames, and needs no buffer for those
 		HandshakeTimeout: writeWithin,
 		Subprotocols:     []string{Subprotocol},
@@ -129,6 +127,9 @@ func New(o Options) (*Handler, error) {
 	}
 	if h.outbox == nil {
 		h.outbox, h.ownOutbox = outbox.New(outbox.Options{}), true
+	}
+	if h.lot = o.Lot; h.lot == nil {
+		h.lot = park.New(0)
 	}
 	h.life, h.endLife = context.WithCancel(context.Background())
 	return h, nil

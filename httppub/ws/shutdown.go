@@ -24,6 +24,9 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 		if h.ownOutbox {
 			h.outbox.Close()
 		}
+		if h.opts.Lot == nil {
+			h.lot.Close()
+		}
 	})
 	return err
 }

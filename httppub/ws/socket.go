@@ -15,6 +15,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/broker/outbox/wsread"
 )
 
 // socket is one WebSocket: one session, one connection. Gorilla upgrades and reads; everything that is written goes through conn, in frames
@@ -32,7 +33,9 @@ type socket struct {
 	heard   atomic.Int64                // when anything came from the peer, on the handler's clock
 	working sync.WaitGroup              // a subscription that catches up
 
-	said broker.Tally // frames; owned by the read loop
+	// owned by whoever reads
+	reader wsread.Reader
+	said   broker.Tally // frames
 
 	mu      sync.Mutex // guards the rest
 	timer   *broker.Timer
@@ -45,7 +48,11 @@ type socket struct {
 	tasks tasks // subscriptions on their way
 }
 
-var _ outbox.Source = (*socket)(nil)
+var (
+	_ outbox.Source       = (*socket)(nil)
+	_ outbox.CloseWatcher = (*socket)(nil)
+	_ wsread.Owner        = (*socket)(nil)
+)
 
 // open makes the session and the socket. After an error there is neither.
 func (h *Handler) open(w http.ResponseWriter, r *http.Request, who broker.Principal, a ask, from netip.Addr) error {
@@ -59,8 +66,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, who broker.Princi
 		return err
 	}
 	w, plug := outbox.Upgrading(w, nil)
-	conn, err := h.upgrader.Upgrade(w, r, nil)
-	if err != nil {
+	if err = s.reader.Upgrade(&h.upgrader, w, r); err != nil {
 		s.session.Close(errGone)
 		if _, refused := errors.AsType[websocket.HandshakeError](err); refused {
 			return errUpgrade
@@ -69,11 +75,15 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, who broker.Princi
 	}
 	s.life, s.endLife = context.WithCancel(h.life)
 	s.heard.Store(h.now())
+	s.reader.Park(plug.Conn, wsread.Options{Owner: s, Limit: h.opts.MaxFrame, Closes: s.peerCloses, Lot: h.lot})
 	plug.Out = h.outbox.Attach(plug.Conn, s)
 	s.attach(plug.Out)
-	go s.read(conn) // and nothing of the request stays behind
+	s.reader.Start() // and nothing of the request stays behind
 	return nil
 }
+
+// Closed implements outbox.CloseWatcher.
+func (s *socket) Closed() { s.reader.Closed() }
 
 // attach makes the socket known. Only then does anything reach it.
 func (s *socket) attach(c *outbox.Conn) {
@@ -95,39 +105,33 @@ func (s *socket) attach(c *outbox.Conn) {
 	}
 }
 
-// read is the socket's own goroutine.
-func (s *socket) read(conn *websocket.Conn) {
-	defer s.gone()
-	conn.SetReadLimit(int64(s.h.opts.MaxFrame))
-	conn.SetPingHandler(s.pinged)
-	conn.SetPongHandler(s.ponged)
-	conn.SetCloseHandler(s.peerCloses)
-	for {
-		kind, r, err := conn.NextReader()
-		if err != nil {
-			s.readFailed(err)
-			return
-		}
-		s.heard.Store(s.h.now())
-		buf := buffers.Get().(*bytes.Buffer)
-		buf.Reset()
-		_, err = buf.ReadFrom(r)
-		switch {
-		case err != nil:
-			s.readFailed(err)
-			return
-		case s.isClosing():
-		case kind != websocket.TextMessage:
-			s.end(errBinary)
-		case !isText(buf.Bytes()):
-			s.end(errNoText)
-		default:
-			s.receive(buf.Bytes())
-		}
-		if buf.Cap() <= keptBuffer {
-			buffers.Put(buf)
-		}
+// Take implements wsread.Owner.
+func (s *socket) Take(kind int, body io.Reader) (serve func(), err error) {
+	s.heard.Store(s.h.now())
+	buf := buffers.Get().(*bytes.Buffer)
+	buf.Reset()
+	if _, err = buf.ReadFrom(body); err == nil {
+		serve = s.take(kind, buf.Bytes())
 	}
+	if buf.Cap() <= keptBuffer {
+		buffers.Put(buf)
+	}
+	return serve, err
+}
+
+// take gives what a message makes necessary. body is not kept.
+func (s *socket) take(kind int, body []byte) (serve func()) {
+	switch {
+	case s.isClosing():
+	case kind != websocket.TextMessage:
+		return func() { s.end(errBinary) }
+	case !isText(body):
+		return func() { s.end(errNoText) }
+	default:
+		f, err := parseFrame(body)
+		return func() { s.receive(&f, err) }
+	}
+	return nil
 }
 
 // buffers are what frames are read into. Those that a large one has grown are not kept.
@@ -135,32 +139,32 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 const keptBuffer = 64 << 10
 
-// receive handles one frame.
-func (s *socket) receive(body []byte) {
-	f, err := parseFrame(body)
-	if paced := s.pace(&f); paced != nil {
+// receive handles one frame, or says what was wrong with it.
+func (s *socket) receive(f *frame, err error) {
+	if paced := s.pace(f); paced != nil {
 		err = paced
 	}
 	if err != nil {
-		s.fail(&f, err)
+		s.fail(f, err)
 		return
 	}
 	switch f.kind {
 	case "auth":
-		s.authenticate(&f)
+		s.authenticate(f)
 	case "subscribe", "unsubscribe":
-		s.perform(&f)
+		s.perform(f)
 	case "publish":
-		s.publish(&f)
+		s.publish(f)
 	case "ack":
-		s.acknowledge(&f)
+		s.acknowledge(f)
 	case "ping":
 		s.tell(&answer{Type: "pong", Ref: f.ref})
 	}
 }
 
-// readFailed sees the connection off.
-func (s *socket) readFailed(err error) {
+// Failed implements wsread.Owner. It sees the connection off.
+func (s *socket) Failed(err error) {
+	defer s.gone()
 	_, closed := errors.AsType[*websocket.CloseError](err)
 	_, cut := errors.AsType[*net.OpError](err)
 	if closed || cut || s.conn.Load().Err() != nil {
