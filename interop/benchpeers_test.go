@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 var (
@@ -62,6 +62,8 @@ type lap struct {
 	Client struct {
 		Busiest float64 `json:"busiest"`
 	} `json:"client"`
+
+	apart time.Duration // the cores, before it and after: the longer
 }
 
 // TestBench_peers measures waft beside others, in turn, so that a busy machine is busy for all; every server on the first
@@ -82,17 +84,20 @@ func TestBench_peers(t *testing.T) {
 				continue
 			}
 			for _, r := range races {
-				t.Run(fmt.Sprintf("%d/%s/%s", round+1, v.name, r.name), func(t *testing.T) {
-					if l := v.run(t, r); l != nil {
-						laps[r.name+v.name] = append(laps[r.name+v.name], *l)
-					}
+				l := thrice(func() (l *lap) {
+					t.Run(fmt.Sprintf("%d/%s/%s", round+1, v.name, r.name), func(t *testing.T) { l = v.run(t, r) })
+					return l
 				})
+				if l != nil {
+					laps[r.name+v.name] = append(laps[r.name+v.name], *l)
+				}
 			}
 		}
 	}
 	for _, r := range races {
 		printRace(r, laps)
 	}
+	printCores(laps)
 }
 
 // run starts the rival, measures it, and stops it; nil if it has no such transport.
@@ -121,6 +126,10 @@ func (v rival) run(t *testing.T, r race) *lap {
 // benchLap runs `waft bench` on the second core. A run that found losses still has a report.
 func benchLap(t *testing.T, server *process, args ...string) (l lap) {
 	t.Helper()
+	settle()
+	release := keepAwake(t)
+	defer release()
+	before := apart()
 	cmd := exec.Command("taskset", slices.Concat([]string{"-c", clientCore(), executable(t), "bench"}, args,
 		[]string{"--json", "--quiet", "--pid", strconv.Itoa(server.cmd.Process.Pid)})...)
 	var said strings.Builder
@@ -129,26 +138,10 @@ func benchLap(t *testing.T, server *process, args ...string) (l lap) {
 	if e := json.Unmarshal(out, &l); e != nil {
 		t.Fatalf("waft bench: %v\n%s\n%s", err, &said, server.log)
 	}
-	t.Logf("%.2f µs of CPU a delivery, %.0f deliveries/s, p50 %.1f ms, p99 %.1f ms, max %.1f ms, client %.2f cores; %s", l.Server.PerDelivery,
-		l.Deliver.PerSecond, l.Deliver.Latency.P50/1000, l.Deliver.Latency.P99/1000, l.Deliver.Latency.Max/1000, l.Client.Busiest, &said)
+	l.apart = max(before, apart())
+	t.Logf("%.2f µs of CPU a delivery, %.0f deliveries/s, p50 %.1f ms, p99 %.1f ms, max %.1f ms, client %.2f cores, which are %d ns apart; %s", l.Server.PerDelivery,
+		l.Deliver.PerSecond, l.Deliver.Latency.P50/1000, l.Deliver.Latency.P99/1000, l.Deliver.Latency.Max/1000, l.Client.Busiest, l.apart.Nanoseconds(), &said)
 	return l
-}
-
-// pin keeps this process, and so the servers that it starts, on the first core.
-func pin(t *testing.T) {
-	t.Helper()
-	need(t, program("taskset", "apt-get install util-linux", "taskset", "--version"))
-	if out, err := exec.Command("taskset", "-a", "-c", "-p", "0", strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
-		t.Fatalf("taskset: %v\n%s", err, out)
-	}
-}
-
-// clientCore is the second core, if there is one.
-func clientCore() string {
-	if _, err := os.Stat("/sys/devices/system/cpu/cpu1"); err != nil {
-		return "0"
-	}
-	return "1"
 }
 
 // printRace writes the table of one race, as it stands in docs/benchmarks.md.
@@ -156,7 +149,7 @@ func printRace(r race, laps map[string][]lap) {
 	perDelivery := func(l lap) float64 { return l.Server.PerDelivery }
 	fmt.Printf("\n| %s | CPU a delivery | × waft | × floor | deliveries a second | p50 | p99 | lost, repeated, out of order | runs |\n|---|---|---|---|---|---|---|---|---|\n", r.name)
 	for _, v := range rivals {
-		all := laps[r.name+v.name]
+		all := together(laps[r.name+v.name])
 		if len(all) == 0 {
 			continue
 		}
@@ -167,7 +160,7 @@ func printRace(r race, laps map[string][]lap) {
 			wrong[2] += l.Deliver.Disorder
 		}
 		fmt.Printf("| %s | %s µs | %s | %s | %.0f | %s ms | %s ms | %d, %d, %d | %d |\n", v.name, spread(all, perDelivery),
-			times(all, laps[r.name+"waft"], perDelivery), times(all, laps[r.name+"floor"], perDelivery),
+			times(all, together(laps[r.name+"waft"]), perDelivery), times(all, together(laps[r.name+"floor"]), perDelivery),
 			median(all, func(l lap) float64 { return l.Deliver.PerSecond }),
 			spread(all, func(l lap) float64 { return l.Deliver.Latency.P50 / 1000 }), spread(all, func(l lap) float64 { return l.Deliver.Latency.P99 / 1000 }),
 			wrong[0], wrong[1], wrong[2], len(all))
