@@ -50,6 +50,7 @@ func (p *program) benchCommand() *cli.Command {
 			&cli.StringFlag{Name: "kind", Usage: "the server is a `KIND`: " + strings.Join(bench.Kinds(), ", "), Value: "waft"},
 			&cli.StringFlag{Name: "transport", Usage: "subscribe over `TRANSPORT`: " + strings.Join(bench.Transports, ", ")},
 			&cli.StringFlag{Name: "subscribe-url", Usage: "subscribe at `URL`, in which {channel} stands for the channel"},
+			&cli.StringFlag{Name: "publish", Usage: "publish over `WAY`: xmpp, whatever subscribers speak (default as KIND has it)"},
 			&cli.StringFlag{Name: "publish-url", Usage: "publish at `URL`, likewise"},
 			&cli.StringFlag{Name: "publish-body", Usage: "post `TEXT`, with {channel}, and {data} for a message's JSON ({string}: inside a JSON string, {form}: in a form)"},
 			&cli.StringFlag{Name: "publish-type", Usage: "post it as `TYPE`"},
@@ -128,7 +129,8 @@ func (p *program) benchOptions(c *cli.Context) (bench.Options, error) {
 			*to = c.String(flag)
 		}
 	}
-	if o.Target.Transport == bench.XMPP {
+	o.Target.PublishOver = c.String("publish")
+	if o.Target.Linked() {
 		if o.Target.Component, err = p.benchComponent(c); err != nil {
 			return o, err
 		}

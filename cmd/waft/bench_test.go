@@ -44,6 +44,9 @@ func TestBench_every_scenario_finds_waft_without_fault(t *testing.T) {
 		{"fan-out", "--kind", "bayeux", "--server", r.url() + "/bayeux", "--window", "8"},
 		{"fan-out", "--kind", "bayeux", "--server", r.url() + "/bayeux", "--transport", "long-polling", "--rate", "50"},
 	}
+	for _, scenario := range []string{"fan-out", "sse", "long-poll", "xmpp", "publish"} {
+		scenarios = append(scenarios, []string{scenario, "--publish", "xmpp", "--config", config})
+	}
 	for _, s := range bench.Scenarios {
 		scenarios = append(scenarios, []string{s.Name})
 	}
@@ -154,6 +157,8 @@ func TestBench_says_what_is_wrong(t *testing.T) {
 		{[]string{"fan-out", "--subscribers", "2"}, exitFailed, "401 Unauthorized"}, // no token to publish with
 		{[]string{"fan-out", "--subscribers", "2", "--subscriber-token", "bad"}, exitFailed, "2 of 2 subscribers could not connect"},
 		{[]string{"xmpp"}, exitUsage, "needs the link of a realm"},
+		{[]string{"fan-out", "--publish", "xmpp"}, exitUsage, "needs the link of a realm"},
+		{[]string{"fan-out", "--publish", "smtp"}, exitUsage, "publish over xmpp"},
 		{[]string{"--worker"}, exitOK, ""}, // its stdin has ended
 	} {
 		code, stdout, stderr := run(t, env, append([]string{"bench", "--quiet"}, c.args...)...)

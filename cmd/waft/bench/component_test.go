@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -56,6 +57,13 @@ func (f *fakeComponent) options() Options {
 	return o
 }
 
+// published are options of a quick run that publishes over its link, to subscribers of another transport.
+func (f *fakeComponent) published(transport string) Options {
+	o := f.options()
+	o.Target.PublishOver, o.Target.Transport = XMPP, transport
+	return o
+}
+
 // run connects as soon as somebody listens, and serves until the stream ends.
 func (f *fakeComponent) run(t *testing.T) (ended <-chan struct{}) {
 	done := make(chan struct{})
@@ -93,6 +101,16 @@ func (f *fakeComponent) serve(nc net.Conn) {
 		st, err := k.read(nextStanza)
 		if err != nil {
 			return
+		}
+		if _, data, ok := bytes.Cut(st, []byte("<json xmlns='urn:xmpp:json:0'>")); ok {
+			data, _, _ = bytes.Cut(data, []byte("</json>"))
+			iq := "<iq id='" + string(attribute(st, "id")) + "' to='" + string(attribute(st, "from")) + "' from='" + fakeDomain + "' type='"
+			if f.deliver(data) == http.StatusOK {
+				_ = k.send(iq + "result'/>")
+			} else {
+				_ = k.send(iq + "error'><error type='wait'><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>")
+			}
+			continue
 		}
 		if !bytes.Contains(st, []byte("<subscribe ")) {
 			f.mu.Lock()
@@ -153,6 +171,72 @@ func TestComponent_whose_link_is_cut_disconnects_all_users(t *testing.T) {
 	if d := r.Deliver; d.Disconnected != 3 || d.Error == "" || d.Deliveries+d.Lost != 3*r.Publish.Messages || !strings.Contains(r.Trouble(), "disconnected") {
 		t.Errorf("%+v of %d: %s", d, r.Publish.Messages, r.Trouble())
 	}
+}
+
+func TestVoice_publishes_over_the_link_whatever_subscribers_speak(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(o *Options){
+		"XMPP":           func(o *Options) {},
+		"WebSockets":     func(o *Options) { o.Target.Transport, o.Processes, o.Channels = Raw, 2, 2 },
+		"nobody":         func(o *Options) { o.Scenario, o.Subscribers, o.Target.Transport = Publish, 0, WebSocket },
+		"at a rate":      func(o *Options) { o.Window, o.Rate = 0, 1000 },
+		"two publishers": func(o *Options) { o.Publishers = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFakeComponent(t)
+			f.run(t)
+			o := f.published(XMPP)
+			o.Patience = time.Minute
+			change(&o)
+			r := mustRun(t, o)
+			if p := r.Publish; r.Trouble() != "" || p.Messages != 40 || p.Answers.Count != 40 || p.GivenUp != 0 || r.PublishOver != XMPP || f.posts != 40 {
+				t.Errorf("%s: %d posts: %+v %+v", r.Trouble(), f.posts, p, r.Deliver)
+			}
+			if r.Publish.Answers.Count != 40 || (r.Deliver == nil) != (o.Subscribers == 0) || r.Deliver != nil && r.Deliver.Deliveries*uint64(o.Channels+1) < 3*40 {
+				t.Errorf("%+v", r.Deliver)
+			}
+		})
+	}
+}
+
+func TestVoice_what_the_component_refuses_is_counted(t *testing.T) {
+	t.Parallel()
+	f := newFakeComponent(t)
+	f.status = func(n int) int { return map[bool]int{true: http.StatusForbidden, false: http.StatusOK}[n%4 == 3] }
+	f.run(t)
+	r := mustRun(t, f.published(Raw))
+	if p, d := r.Publish, r.Deliver; p.Refused != 10 || p.Answers.Count != 30 || d.Deliveries != 3*30 || d.Lost != 0 || !strings.Contains(p.Error, "policy-violation") {
+		t.Errorf("%+v %+v", p, d)
+	}
+}
+
+func TestVoice_ends_with_the_link(t *testing.T) {
+	t.Parallel()
+	f := newFakeComponent(t)
+	f.mangle = func(s, n int, m []byte) [][]byte {
+		if n == 5 {
+			return [][]byte{nil}
+		}
+		return [][]byte{m}
+	}
+	f.run(t)
+	if _, err := Run(t.Context(), f.published(XMPP)); err == nil || !strings.Contains(err.Error(), "the link of fake.localhost") {
+		t.Errorf("the run ended with %v", err)
+	}
+}
+
+func TestVoice_without_a_component_says_so(t *testing.T) {
+	t.Parallel()
+	f := newFakeComponent(t)
+	f.secret = "other"
+	ended := f.run(t)
+	o := f.published(Raw)
+	o.Scenario, o.Subscribers = Publish, 0
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "another secret") {
+		t.Errorf("the run ended with %v", err)
+	}
+	<-ended
 }
 
 func TestComponent_that_has_no_place_here_is_told_so(t *testing.T) {

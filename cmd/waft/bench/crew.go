@@ -47,16 +47,19 @@ func Command(stderr io.Writer, args ...string) func(context.Context) (*Process, 
 type crew struct {
 	workers []*hand
 	done    func(done) // called from several goroutines
+	said    func(said) // likewise
 }
 
 // hand is one worker.
 type hand struct {
 	*Process
 	assignment assignment
-	out        *json.Encoder
 	answers    chan news     // but for progress and done
 	ended      chan struct{} // closed after the last answer
 	reading    sync.WaitGroup
+
+	telling sync.Mutex // orders are whole
+	out     *json.Encoder
 
 	mu       sync.Mutex
 	progress progress
@@ -65,8 +68,8 @@ type hand struct {
 var errWorkerEnded = errors.New("a worker process has ended")
 
 // hire starts a worker for each assignment.
-func hire(ctx context.Context, start func(context.Context) (*Process, error), work []assignment, told func(done)) (*crew, error) {
-	c := &crew{done: told}
+func hire(ctx context.Context, start func(context.Context) (*Process, error), work []assignment, finished func(done), answered func(said)) (*crew, error) {
+	c := &crew{done: finished, said: answered}
 	for _, a := range work {
 		p, err := start(ctx)
 		if err != nil {
@@ -76,7 +79,8 @@ func hire(ctx context.Context, start func(context.Context) (*Process, error), wo
 		w := &hand{Process: p, assignment: a, out: json.NewEncoder(p.Stdin), answers: make(chan news), ended: make(chan struct{})}
 		w.reading.Go(func() { c.listen(ctx, w) })
 		c.workers = append(c.workers, w)
-		if err := w.out.Encode(order{Assign: &a}); err != nil {
+		w.out.SetEscapeHTML(false) // stanzas
+		if err := w.tell(order{Assign: &a}); err != nil {
 			c.dismiss()
 			return nil, fmt.Errorf("telling a worker process what to do: %w", err)
 		}
@@ -96,18 +100,28 @@ func (c *crew) listen(ctx context.Context, w *hand) {
 		for _, d := range n.Done {
 			c.done(d)
 		}
+		for _, s := range n.Said {
+			c.said(s)
+		}
 		switch {
 		case n.Progress != nil:
 			w.mu.Lock()
 			w.progress = *n.Progress
 			w.mu.Unlock()
-		case n.Done == nil:
+		case n.Done == nil && n.Said == nil:
 			select {
 			case w.answers <- n:
 			case <-ctx.Done():
 			}
 		}
 	}
+}
+
+// tell gives a worker an order.
+func (w *hand) tell(o order) error {
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	return w.out.Encode(o)
 }
 
 // answer waits for a worker's answer.
@@ -176,7 +190,7 @@ func (c *crew) progress() (p progress) {
 // mark has all begin to count anew.
 func (c *crew) mark(ctx context.Context, published []uint64) error {
 	for _, w := range c.workers {
-		if err := w.out.Encode(order{Mark: published}); err != nil {
+		if err := w.tell(order{Mark: published}); err != nil {
 			return err
 		}
 		if _, err := w.answer(ctx); err != nil {
@@ -190,7 +204,7 @@ func (c *crew) mark(ctx context.Context, published []uint64) error {
 func (c *crew) report(ctx context.Context, published []uint64) (*tally, map[int]float64, error) {
 	all, cpu := newTally(), map[int]float64{}
 	for _, w := range c.workers {
-		if err := w.out.Encode(order{Report: published}); err != nil {
+		if err := w.tell(order{Report: published}); err != nil {
 			return nil, nil, err
 		}
 		n, err := w.answer(ctx)
@@ -215,6 +229,16 @@ func (c *crew) dismiss() {
 		w.reading.Wait()
 		_ = w.Wait()
 	}
+}
+
+// linked is the worker that has the component's link.
+func (c *crew) linked() *hand {
+	for _, w := range c.workers {
+		if w.assignment.Link {
+			return w
+		}
+	}
+	return nil
 }
 
 // receivers is how many workers have subscribers of a channel.

@@ -7,6 +7,8 @@
 //	pace ─▶ publisher ─▶ server ─▶ … ─▶ protocol ─▶ stamp ─▶ track, tally
 //	flight ◀──────── done, tally (JSON on stdout) ────────────────── worker
 //
+// A component's link belongs to one worker, which is also told what publishers say on it, and tells what is answered.
+//
 // Every message carries a stamp: who sent it as which message of which channel, and when it was meant to be sent. So a
 // subscriber finds out by itself what was lost, repeated, overtaken or late; only completions and, in the end, counts go
 // back. Which message goes where is a matter of arithmetic (plan), known to all.
@@ -27,7 +29,7 @@
 //	options.go, target.go    what to measure, and at which server; presets of kinds of servers
 //	run.go, report.go        the stages of a run; what comes out
 //	pace.go, flight.go       when to publish; what is on its way
-//	publisher.go             REST and Bayeux
+//	publisher.go, voice.go   REST and Bayeux; XMPP
 //	crew.go, worker.go       the processes, and what they tell each other
 //	fleet.go                 subscribers; loop_linux.go, loop_other.go: how they are read
 //	dial.go, protocol.go     how each kind of subscriber opens its connection, and what it makes of what arrives
@@ -44,5 +46,5 @@
 //
 // # Deliberately not done
 //
-// A real XMPP server between waft and its users: that would be measured. Publishing by stanza. Compression, which would measure the client. Clocks of several machines: all is on one, and the wall clock must not be set meanwhile.
+// A real XMPP server between waft and its users: that would be measured. Compression, which would measure the client. Clocks of several machines: all is on one, and the wall clock must not be set meanwhile.
 package bench

@@ -69,14 +69,20 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	if status := f.deliver(body); status != http.StatusOK {
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "not now")
+	}
+}
+
+// deliver does to a message what the test says, and gives the status of the answer.
+func (f *fake) deliver(body []byte) (status int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := f.posts
 	f.posts++
 	if f.status != nil && f.status(n) != http.StatusOK {
-		w.WriteHeader(f.status(n))
-		_, _ = io.WriteString(w, "not now")
-		return
+		return f.status(n)
 	}
 	for s, out := range f.outlets {
 		messages := [][]byte{body}
@@ -87,6 +93,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			out(m)
 		}
 	}
+	return http.StatusOK
 }
 
 // inProcess is a worker on a goroutine of the test.

@@ -22,6 +22,7 @@ type assignment struct {
 	Connecting int      `json:"connecting"` // at the same time, at most
 	Rate       float64  `json:"rate"`       // connections a second; 0: as fast as it goes
 	Locals     []string `json:"locals"`     // addresses to come from, in turn; none: the system's choice
+	Link       bool     `json:"link"`       // the component's link is this worker's
 }
 
 func (a *assignment) plan() plan { return plan{a.Channels, a.Publishers} }
@@ -59,8 +60,9 @@ type fleet struct {
 	left     map[int]int // subscribers of a channel that were disconnected
 	pending  [][]pending // by publisher, then a message's index modulo ringSize
 	finished []done      // not yet told
+	answers  []said      // likewise
 	tally    tally
-	wake     chan struct{} // 1: something is in finished
+	wake     chan struct{} // 1: something is in finished or answers
 	now      time.Time     // of what is being read
 	current  *subscriber   // whose bytes are being read
 	ended    bool
@@ -105,7 +107,7 @@ func (f *fleet) begin() {
 func (f *fleet) connect(ctx context.Context, progress func(connected, failed int)) *opened {
 	var mu sync.Mutex
 	result, began := &opened{Latency: newLatencies()}, time.Now()
-	if f.Target.Transport == XMPP {
+	if f.Link {
 		if err := f.welcome(ctx); err != nil {
 			result.Failed, result.Error = f.Count, err.Error()
 			return result
@@ -277,20 +279,25 @@ func (f *fleet) see(m stamp) {
 	}
 	if p.left--; p.left == 0 {
 		f.finished = append(f.finished, done{m.publisher, index, latency.Microseconds()})
-		select {
-		case f.wake <- struct{}{}:
-		default:
-		}
+		f.awaken()
 	}
 }
 
-// takeFinished gives what was finished since the last time.
-func (f *fleet) takeFinished() []done {
+// takeFinished gives what was finished since the last time, and what the component said.
+func (f *fleet) takeFinished() ([]done, []said) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d := f.finished
-	f.finished = nil
-	return d
+	d, s := f.finished, f.answers
+	f.finished, f.answers = nil, nil
+	return d, s
+}
+
+// awaken has it told. f.mu is held.
+func (f *fleet) awaken() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
 }
 
 // mark begins to count anew, when the publishers have published that much.

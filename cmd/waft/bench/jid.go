@@ -73,9 +73,20 @@ func (f *fleet) stanza(st []byte) error {
 			f.see(m)
 		})
 	case bytes.HasPrefix(st, []byte("<iq ")):
-		switch typ := attribute(st, "type"); string(typ) {
-		case "get", "set":
+		typ, id := string(attribute(st, "type")), attribute(st, "id")
+		if typ == "get" || typ == "set" {
 			return r.link.answer(st)
+		}
+		if bytes.HasPrefix(id, []byte(voiceMark)) {
+			if s, ok := toVoice(id); ok {
+				if typ != "result" {
+					s.Refused = fmt.Sprintf("the component refused to publish: %.300s", st)
+				}
+				f.heard(s)
+			}
+			return nil
+		}
+		switch typ {
 		case "result":
 			r.answered(st, nil)
 		default:
@@ -113,6 +124,7 @@ func (f *fleet) unlinked(r *roster, err error) {
 	}
 	r.over.Store(true)
 	_ = r.link.Close()
+	f.heard(said{Over: err.Error()})
 	for i, s := range r.all {
 		if c := r.waiting[i]; c != nil {
 			c <- err

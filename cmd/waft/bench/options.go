@@ -93,6 +93,11 @@ func ScenarioNamed(name string) (Scenario, error) {
 // publishes tells whether the scenario has messages.
 func (o *Options) publishes() bool { return o.Scenario != Storm && o.Scenario != Idle }
 
+// linked tells whether there is a component.
+func (o *Options) linked() bool {
+	return o.Target.Transport == XMPP && o.Subscribers > 0 || o.Target.PublishOver == XMPP && o.publishes()
+}
+
 const (
 	maxCount      = 1 << 24 // of subscribers and of channels: the width of a stamp's field
 	maxPublishers = 1000
@@ -207,20 +212,24 @@ func locals(addr string, connections int) []string {
 
 // assignments shares the subscribers out.
 func (o *Options) assignments(run uint32) []assignment {
-	var all []assignment
-	if o.Subscribers == 0 {
-		return nil
-	}
 	rate := 0.0
 	if o.Scenario == Storm {
 		rate = o.Rate / float64(o.Processes)
 	}
+	a := assignment{
+		Target: o.Target, Token: o.SubscriberToken, Run: run, Prefix: o.Prefix, Channels: o.Channels, Publishers: o.Publishers,
+		Connecting: (o.Connecting + o.Processes - 1) / o.Processes, Rate: rate, Locals: o.Locals, Link: o.Target.Transport == XMPP,
+	}
+	var all []assignment
 	for i := range o.Processes {
-		first, end := o.Subscribers*i/o.Processes, o.Subscribers*(i+1)/o.Processes
-		all = append(all, assignment{
-			Target: o.Target, Token: o.SubscriberToken, Run: run, Prefix: o.Prefix, Channels: o.Channels, Publishers: o.Publishers,
-			First: first, Count: end - first, Connecting: (o.Connecting + o.Processes - 1) / o.Processes, Rate: rate, Locals: o.Locals,
-		})
+		a.First, a.Count = o.Subscribers*i/o.Processes, o.Subscribers*(i+1)/o.Processes-o.Subscribers*i/o.Processes
+		if o.Subscribers > 0 {
+			all = append(all, a)
+		}
+	}
+	if o.linked() && (len(all) == 0 || !all[0].Link) { // a worker that has the link and nobody
+		a.First, a.Count, a.Link = o.Subscribers, 0, true
+		all = append(all, a)
 	}
 	return all
 }

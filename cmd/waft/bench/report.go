@@ -14,6 +14,7 @@ type Report struct {
 	Scenario    string  `json:"scenario"`
 	Transport   string  `json:"transport"`
 	URL         string  `json:"url"`
+	PublishOver string  `json:"publish_over"` // "": as the kind of server has it
 	Subscribers int     `json:"subscribers"`
 	Channels    int     `json:"channels"`
 	Publishers  int     `json:"publishers"`
@@ -112,7 +113,11 @@ func (r *Report) Table(out io.Writer) error {
 	if r.Window == 0 {
 		loop = fmt.Sprintf("%.6g a second", r.Rate)
 	}
-	row(r.Scenario, "%s at %s", r.Transport, r.URL)
+	over := ""
+	if r.PublishOver != "" {
+		over = ", published over " + r.PublishOver
+	}
+	row(r.Scenario, "%s at %s%s", r.Transport, r.URL, over)
 	if r.Publish != nil {
 		row("load", "%d subscribers, %d channels, %d publishers, %s, %d bytes", r.Subscribers, r.Channels, r.Publishers, loop, r.Size)
 	}

@@ -19,7 +19,7 @@ func TestReport_keeps_its_shape(t *testing.T) {
 		t.Fatal(err)
 	}
 	latency := `{"count":0,"min":0,"mean":0,"p50":0,"p90":0,"p99":0,"p99_9":0,"max":0}`
-	want := `{"scenario":"","transport":"","url":"","subscribers":0,"channels":0,"publishers":0,"window":0,"rate":0,"size":0,"processes":0,` +
+	want := `{"scenario":"","transport":"","url":"","publish_over":"","subscribers":0,"channels":0,"publishers":0,"window":0,"rate":0,"size":0,"processes":0,` +
 		`"connect":{"connected":0,"failed":0,"error":"","seconds":0,"per_second":0,"latency":` + latency + `},` +
 		`"publish":{"messages":0,"seconds":0,"per_second":0,"refused":0,"error":"","answers":` + latency + `,"late":` + latency + `,"given_up":0},` +
 		`"deliver":{"deliveries":0,"per_second":0,"lost":0,"repeated":0,"out_of_order":0,"strays":0,"disconnected":0,"error":"","latency":` + latency +

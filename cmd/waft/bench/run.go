@@ -25,7 +25,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &run{Options: o, id: rand.Uint32(), report: Report{ //nolint:gosec // tells runs apart
-		Scenario: o.Scenario, Transport: o.Target.Transport, URL: o.Target.Subscribe, Subscribers: o.Subscribers, Channels: o.Channels,
+		Scenario: o.Scenario, Transport: o.Target.Transport, URL: o.Target.Subscribe, PublishOver: o.Target.PublishOver, Subscribers: o.Subscribers, Channels: o.Channels,
 		Publishers: o.Publishers, Window: o.Window, Rate: o.Rate, Size: o.Size, Processes: o.Processes,
 	}}
 	r.plan = plan{o.Channels, o.Publishers}
@@ -55,7 +55,7 @@ func (r *run) all(ctx context.Context) error {
 		channel, _ := r.plan.channelOf(k.publisher, k.index)
 		return uint64(r.plan.members(0, r.Subscribers, channel))
 	})
-	if r.Target.Transport == XMPP {
+	if r.linked() {
 		r.say("waiting at %s for the component %s", r.Target.Component.Listen, r.Target.Component.Domain)
 	}
 	before, err := r.serverUsage()
@@ -63,7 +63,7 @@ func (r *run) all(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	r.crew, err = hire(ctx, r.Spawn, r.assignments(r.id), r.flight.done)
+	r.crew, err = hire(ctx, r.Spawn, r.assignments(r.id), r.flight.done, r.said)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (r *run) say(format string, args ...any) { fmt.Fprintf(r.Progress, format+"
 
 // connect waits for the subscribers.
 func (r *run) connect(ctx context.Context, began time.Time) error {
-	if r.Subscribers == 0 {
+	if len(r.crew.workers) == 0 {
 		return nil
 	}
 	o, err := r.crew.connected(ctx, func(p progress) {
@@ -105,6 +105,12 @@ func (r *run) connect(ctx context.Context, began time.Time) error {
 	})
 	if err != nil {
 		return err
+	}
+	if o.Failed == 0 && o.Error != "" {
+		return fmt.Errorf("publishing to %s: %s", r.Target.Publish, o.Error)
+	}
+	if r.Subscribers == 0 {
+		return nil
 	}
 	seconds := time.Since(began).Seconds() - o.Waited
 	r.report.Connect = &ConnectReport{
@@ -173,6 +179,10 @@ func (r *run) publish(ctx context.Context) error {
 		}
 	}()
 	for i := range r.Options.Publishers {
+		if r.Target.PublishOver == XMPP {
+			r.publishers = append(r.publishers, newVoice(r.crew.linked(), i, r.Target.Component))
+			continue
+		}
 		p, err := newPublisher(ctx, r.Target, r.Token, func(serial uint64, err error) {
 			if _, refused := errors.AsType[*refusedError](err); err != nil && !refused {
 				r.flight.fail(fmt.Errorf("a publisher's connection to %s: %w", r.Target.Publish, err))
@@ -216,6 +226,20 @@ func (r *run) publish(ctx context.Context) error {
 	}
 	r.fill(t, lag, length, m.from)
 	return nil
+}
+
+// said takes the component's answer to a publisher of ours.
+func (r *run) said(s said) {
+	switch k := (messageKey{s.Publisher, s.Serial}); {
+	case s.Over != "":
+		if r.Target.PublishOver == XMPP {
+			r.flight.fail(fmt.Errorf("the link of %s: %s", r.Target.Component.Domain, s.Over))
+		}
+	case s.Refused != "":
+		r.flight.answer(k, &refusedError{s.Refused})
+	default:
+		r.flight.answer(k, nil)
+	}
 }
 
 // stage publishes for d, or so many messages, and waits for the end of it all.

@@ -113,6 +113,11 @@ func TestRun_what_a_server_does_wrong_is_counted_exactly(t *testing.T) {
 			f.run(t)
 			judge(t, f.fake, f.options())
 		})
+		t.Run(name+", published over XMPP", func(t *testing.T) {
+			f := newFakeComponent(t)
+			f.run(t)
+			judge(t, f.fake, f.published(Raw))
+		})
 	}
 }
 

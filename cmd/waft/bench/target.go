@@ -18,7 +18,9 @@ type Target struct {
 	Body        string `json:"publish_body"` // with {data}, a message's JSON; {string}, the same inside a JSON string; {form}, the same in a form
 	ContentType string `json:"publish_type"`
 
-	Component Component `json:"component"` // of XMPP, which needs no Subscribe
+	PublishOver string `json:"publish_over"` // XMPP, and then none of the three above; "": as they say
+
+	Component Component `json:"component"` // of XMPP, which needs no URL
 }
 
 // The ways to subscribe.
@@ -100,11 +102,21 @@ func Preset(kind, base, realm, transport string) (Target, error) {
 	}, nil
 }
 
+// Linked tells whether it takes the component's link.
+func (t Target) Linked() bool { return t.Transport == XMPP || t.PublishOver == XMPP }
+
 // complete fills in what was left out.
 func (t *Target) complete() {
+	if !t.Linked() {
+		return
+	}
+	t.Component.complete()
+	uri := "xmpp:" + t.Component.Domain // RFC 5122
 	if t.Transport == XMPP {
-		t.Component.complete()
-		t.Subscribe = "xmpp:" + t.Component.Domain // RFC 5122
+		t.Subscribe = uri
+	}
+	if t.PublishOver == XMPP {
+		t.Publish, t.Body = uri, ""
 	}
 }
 
@@ -113,12 +125,20 @@ func (t Target) check() error {
 	if !slices.Contains(Transports, t.Transport) {
 		return fmt.Errorf("there is no transport %q, but %s", t.Transport, strings.Join(Transports, ", "))
 	}
-	urls := []string{t.Subscribe, t.Publish}
-	if t.Transport == XMPP {
+	if t.PublishOver != "" && t.PublishOver != XMPP {
+		return fmt.Errorf("one can publish over %s, or as the kind of server has it, but not over %q", XMPP, t.PublishOver)
+	}
+	var urls []string
+	if t.Transport != XMPP {
+		urls = append(urls, t.Subscribe)
+	}
+	if t.PublishOver != XMPP {
+		urls = append(urls, t.Publish)
+	}
+	if t.Linked() {
 		if err := t.Component.check(); err != nil {
 			return err
 		}
-		urls = urls[1:]
 	}
 	for _, text := range urls {
 		u, err := url.Parse(text)

@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// order is what a worker is told, one line of JSON each on its stdin: first assign, then any number of mark and report.
+// order is what a worker is told, one line of JSON each on its stdin: first assign, then any number of mark, report and say.
 // The end of stdin ends it.
 type order struct {
 	Assign *assignment `json:"assign,omitempty"`
 	Mark   []uint64    `json:"mark,omitempty"`   // published so far, by publisher: count from here
 	Report []uint64    `json:"report,omitempty"` // the same: what was seen since?
+	Say    string      `json:"say,omitempty"`    // a stanza, on the component's link; has no answer but what the component says
 }
 
 // news is what a worker tells, one line of JSON each on its stdout.
@@ -26,6 +27,7 @@ type news struct {
 	Marked   bool      `json:"marked,omitempty"`   // the answer to mark
 	Report   *tally    `json:"report,omitempty"`   // the answer to report
 	Done     []done    `json:"done,omitempty"`     // at any time
+	Said     []said    `json:"said,omitempty"`     // likewise
 	Failed   string    `json:"failed,omitempty"`   // it cannot go on
 }
 
@@ -37,6 +39,7 @@ type progress struct {
 // Work is a worker: it does what it is told on stdin until that ends.
 func Work(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	w := &worker{out: json.NewEncoder(stdout)}
+	w.out.SetEscapeHTML(false) // stanzas
 	err := w.run(ctx, json.NewDecoder(stdin))
 	if err != nil {
 		_ = w.tell(news{Failed: err.Error()})
@@ -113,6 +116,9 @@ func (w *worker) serve(ctx context.Context, f *fleet, orders <-chan order) error
 	for o := range orders {
 		answer := news{}
 		switch {
+		case o.Say != "":
+			f.speak(o.Say)
+			continue
 		case o.Mark != nil:
 			f.mark(o.Mark)
 			answer.Marked = true
@@ -131,7 +137,7 @@ func (w *worker) serve(ctx context.Context, f *fleet, orders <-chan order) error
 	return nil
 }
 
-// tellDone tells what is finished as soon as it is, and what is finished meanwhile all at once.
+// tellDone tells what is finished, and what the component says, as soon as it is, and what comes meanwhile all at once.
 func (w *worker) tellDone(ctx context.Context, f *fleet) {
 	for {
 		select {
@@ -139,8 +145,8 @@ func (w *worker) tellDone(ctx context.Context, f *fleet) {
 		case <-ctx.Done():
 			return
 		}
-		if d := f.takeFinished(); len(d) > 0 {
-			if w.tell(news{Done: d}) != nil {
+		if d, s := f.takeFinished(); len(d)+len(s) > 0 {
+			if w.tell(news{Done: d, Said: s}) != nil {
 				return
 			}
 		}
