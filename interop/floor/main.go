@@ -1,10 +1,12 @@
 //go:build linux
 
 // Command floor is what no broker can be faster than without doing less: for every message posted to it, it writes one and the
-// same WebSocket frame to every subscriber, one system call each, on one goroutine. It has no channels, no queues, no limits, and
+// same bytes to every subscriber, one system call each, on one goroutine. It has no channels, no queues, no limits, and
 // nobody to wait for: whoever does not read ends it. `make bench-peers` measures the others by it.
 //
-//	floor ADDRESS      any GET that upgrades subscribes, any POST publishes its body
+//	floor ADDRESS      any GET subscribes, any POST publishes its body
+//
+// A GET that upgrades gets WebSocket frames; one that accepts text/event-stream gets events; any other is a long poll (polls.go).
 package main
 
 import (
@@ -12,6 +14,7 @@ import (
 	"crypto/sha1" //nolint:gosec // RFC 6455 §1.3 wants it
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -24,8 +27,9 @@ import (
 // floor is the subscribers.
 type floor struct {
 	mu      sync.Mutex
-	conns   []net.Conn // keep the descriptors open
-	sockets []int
+	sockets []int // of WebSockets
+	streams []int // of events
+	polls   polls
 }
 
 func main() {
@@ -37,6 +41,8 @@ func main() {
 		log.Fatal("floor: ", err)
 	}
 	var f floor
+	f.polls.open()
+	go f.polls.read(&f.mu)
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -46,7 +52,7 @@ func main() {
 	}
 }
 
-// serve reads requests; a subscriber has one.
+// serve reads requests; a subscriber has one, or is a poll.
 func (f *floor) serve(nc net.Conn) {
 	in := bufio.NewReader(nc)
 	for {
@@ -56,40 +62,69 @@ func (f *floor) serve(nc net.Conn) {
 			return
 		}
 		if r.Method == http.MethodGet {
-			f.subscribe(nc, r.Header.Get("Sec-WebSocket-Key"))
+			f.subscribe(nc, r.Header)
 			return
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 		if err != nil {
 			return
 		}
-		f.publish(frame(body))
+		f.publish(body)
 		_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	}
 }
 
-func (f *floor) subscribe(nc net.Conn, key string) {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 §4.2.2
+func (f *floor) subscribe(nc net.Conn, asked http.Header) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	fd := own(nc)
+	switch key := asked.Get("Sec-WebSocket-Key"); {
+	case key != "":
+		f.sockets = append(f.sockets, fd)
+		sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 §4.2.2
+		write(fd, []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
+			base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n"))
+	case asked.Get("Accept") == "text/event-stream":
+		f.streams = append(f.streams, fd)
+		write(fd, []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"))
+	default:
+		f.polls.add(fd)
+	}
+}
+
+// own makes a connection a descriptor of ours: the runtime would be told of whatever arrives at its own.
+func own(nc net.Conn) int {
 	raw, err := nc.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		log.Fatal("floor: ", err)
 	}
-	_ = raw.Control(func(fd uintptr) { f.sockets = append(f.sockets, int(fd)) })
-	f.conns = append(f.conns, nc)
-	_, _ = io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
-		base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+	fd := -1
+	_ = raw.Control(func(d uintptr) { fd, err = syscall.Dup(int(d)) })
+	if err != nil || fd < 0 {
+		log.Fatal("floor: dup: ", err)
+	}
+	_ = nc.Close()
+	return fd
 }
 
 // publish is the floor.
-func (f *floor) publish(frame []byte) {
+func (f *floor) publish(body []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	text := frame(body)
 	for _, fd := range f.sockets {
-		if n, err := syscall.Write(fd, frame); n < len(frame) {
-			log.Fatalf("floor: a subscriber took %d of %d bytes: %v", n, len(frame), err)
-		}
+		write(fd, text)
+	}
+	text = fmt.Appendf(nil, "data: %s\n\n", body)
+	for _, fd := range f.streams {
+		write(fd, text)
+	}
+	f.polls.publish(body)
+}
+
+func write(fd int, b []byte) {
+	if n, err := syscall.Write(fd, b); n < len(b) {
+		log.Fatalf("floor: a subscriber took %d of %d bytes: %v", n, len(b), err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -323,7 +324,8 @@ func (s *bayeuxSocket) feed(b []byte, out io.Writer, see func(stamp)) error {
 // and a subscriber has nothing to say.
 type bayeuxPoll struct {
 	responses responses
-	request   []byte // the connect
+	cookies   []string // that the server has set, which CometD knows a session by
+	request   []byte   // the connect
 }
 
 func (p *bayeuxPoll) open(_ context.Context, l *line, channel string) error {
@@ -340,7 +342,11 @@ func (p *bayeuxPoll) open(_ context.Context, l *line, channel string) error {
 }
 
 func (p *bayeuxPoll) post(l *line, text string) []byte {
-	return []byte(l.head(http.MethodPost, l.at.path) + "Content-Type: application/json\r\nContent-Length: " +
+	cookies := ""
+	if len(p.cookies) > 0 {
+		cookies = "Cookie: " + strings.Join(p.cookies, "; ") + "\r\n"
+	}
+	return []byte(l.head(http.MethodPost, l.at.path) + cookies + "Content-Type: application/json\r\nContent-Length: " +
 		strconv.Itoa(len(text)) + "\r\n\r\n" + text)
 }
 
@@ -355,6 +361,9 @@ func (p *bayeuxPoll) call(l *line, channel, text string) (*reply, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, refused(resp)
+	}
+	for _, c := range resp.Cookies() {
+		p.cookies = append(p.cookies, c.Name+"="+c.Value)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {

@@ -3,6 +3,9 @@ package bench
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -22,6 +25,37 @@ func TestPlainPoll_goes_on_where_the_last_response_says(t *testing.T) {
 	}
 	if err := p.feed([]byte("HTTP/1.1 410 Gone\r\nContent-Length: 4\r\n\r\ngone"), &out, nil); err == nil || !strings.Contains(err.Error(), "410 Gone: gone") {
 		t.Errorf("%v", err)
+	}
+}
+
+// CometD's servers do not find a session without the cookie that came with it.
+func TestBayeuxPoll_shows_the_cookies_that_it_was_given(t *testing.T) {
+	t.Parallel()
+	shown := make(chan string, 3)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cookies := r.Header.Get("Cookie")
+		shown <- cookies
+		channel, next := "/meta/handshake", "a=1"
+		if cookies != "" {
+			channel, next = "/meta/subscribe", "b=2"
+		}
+		w.Header().Set("Set-Cookie", next+"; Path=/; HttpOnly")
+		fmt.Fprintf(w, `[{"channel":%q,"clientId":"x","successful":true}]`, channel)
+	}))
+	t.Cleanup(server.Close)
+	l, err := dial(t.Context(), locate(server.URL), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p := &bayeuxPoll{}
+	if err := p.open(t.Context(), l, "/c"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"", "a=1", "a=1; b=2"} { // handshake, subscription, poll
+		if got := <-shown; got != want {
+			t.Errorf("showed %q, want %q", got, want)
+		}
 	}
 }
 
