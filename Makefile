@@ -157,16 +157,17 @@ bench-idle: ## memory of an idle session of each kind, 10,000 at a time
 	$(say) 'bench-idle: 10,000 sessions of each kind'
 	@go test -tags interop -count=1 -timeout 10m -run '^TestIdle_memory$$' -v ./interop/ -idle=10000
 
-# What waft is measured beside, at the versions of Debian 12; Faye comes with the JavaScript peers.
+# What waft is measured beside, at the versions of Debian 12; Faye and CometD come with the JavaScript peers.
 RIVALS := nginx-light=1.22.1* libnginx-mod-nchan=1:1.3.6* pushpin=1.36.0* zurl=1.11.1*
 ROUNDS ?= 5
 SECONDS_EACH ?= 2
 
 # Servers on the first core, `waft bench` on the second, one after the other in every round: a machine that
-# is busy with other things is so for all. Some four minutes.
+# is busy with other things is so for all. Some six minutes.
 .PHONY: bench-peers
 bench-peers: PEERS := $(RIVALS)
-bench-peers: peers-debian peers-npm ## waft beside nchan, Faye, Pushpin and the bare system calls; ROUNDS=n SECONDS_EACH=n
+bench-peers: ROUNDS := 3
+bench-peers: peers-debian peers-npm ## waft beside nchan, Faye, CometD, Pushpin and the bare system calls; ROUNDS=n SECONDS_EACH=n
 	$(say) 'bench-peers: $(ROUNDS) rounds'
 	@go test -tags interop -count=1 -timeout 30m -run '^TestBench_peers$$' -v ./interop/ -bench-rounds=$(ROUNDS) -bench-duration=$(SECONDS_EACH)s
 

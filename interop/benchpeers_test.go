@@ -28,12 +28,24 @@ type race struct {
 	args       []string
 }
 
+// The ways that serve the same purpose.
+var (
+	sockets = []string{"websocket", "raw"}
+	streams = []string{"sse"}
+	polls   = []string{"long-polling", "polls"}
+)
+
 var races = []race{
-	{"1,000 WebSockets, 1 message on its way", []string{"websocket", "raw"}, []string{"fan-out", "--window", "1"}},
-	{"1,000 WebSockets, 16 messages on their way", []string{"websocket", "raw"}, []string{"fan-out", "--window", "16"}},
-	{"1,000 event streams, 1 message on its way", []string{"sse"}, []string{"fan-out", "--window", "1"}},
-	{"1,000 long polls, 1 message on its way", []string{"long-polling", "polls"}, []string{"fan-out", "--window", "1"}},
+	{"1,000 WebSockets, 1 message on its way", sockets, []string{"fan-out", "--window", "1"}},
+	{"1,000 WebSockets, 16 messages on their way", sockets, []string{"fan-out", "--window", "16"}},
+	{"1,000 WebSockets, 1 message of 1 KB on its way", sockets, []string{"fan-out", "--window", "1", "--size", "1024"}},
+	{"1,000 WebSockets, 16 messages of 1 KB on their way", sockets, []string{"fan-out", "--window", "16", "--size", "1024"}},
+	{"1,000 event streams, 1 message on its way", streams, []string{"fan-out", "--window", "1"}},
+	{"1,000 long polls, 1 message on its way", polls, []string{"fan-out", "--window", "1"}},
 }
+
+// waiting is what is only looked at: connections with a channel each, and no message, to servers that have done nothing yet.
+var waiting = []race{{name: "WebSocket", transports: sockets}, {name: "event stream", transports: streams}, {name: "long poll", transports: polls}}
 
 // lap is what one run of `waft bench` said, as far as it is compared.
 type lap struct {
@@ -84,6 +96,9 @@ func TestBench_peers(t *testing.T) {
 				continue
 			}
 			for _, r := range races {
+				if !v.enters(r) {
+					continue
+				}
 				l := thrice(func() (l *lap) {
 					t.Run(fmt.Sprintf("%d/%s/%s", round+1, v.name, r.name), func(t *testing.T) { l = v.run(t, r) })
 					return l
@@ -98,13 +113,46 @@ func TestBench_peers(t *testing.T) {
 		printRace(r, laps)
 	}
 	printCores(laps)
+	measureWaiting(t)
 }
 
-// run starts the rival, measures it, and stops it; nil if it has no such transport.
-func (v rival) run(t *testing.T, r race) *lap {
-	if !slices.ContainsFunc(r.transports, func(transport string) bool { return slices.Contains(v.speaks, transport) }) {
-		return nil
+// measureWaiting finds what a connection takes in each server's memory.
+func measureWaiting(t *testing.T) {
+	connections := min(10_000, mostSockets()) / 1000 * 1000
+	table := fmt.Sprintf("\n| %d connections, a channel each: resident memory, each |", connections)
+	for _, r := range waiting {
+		table += fmt.Sprintf(" %s |", r.name)
 	}
+	table += "\n|---|---|---|---|\n"
+	for _, v := range rivals[1:] { // the floor knows nothing of its connections
+		if *benchOnly != "" && *benchOnly != v.name || missing(v.needs...) != nil {
+			continue
+		}
+		table += fmt.Sprintf("| %s |", v.name)
+		for _, r := range waiting {
+			cell := "–"
+			if v.enters(r) {
+				r.args = []string{"idle", "--subscribers", strconv.Itoa(connections)}
+				t.Run("waiting/"+v.name+"/"+r.name, func(t *testing.T) {
+					if l := v.run(t, r); l != nil {
+						cell = fmt.Sprintf("%.1f KB", l.Server.PerConnection/1000)
+					}
+				})
+			}
+			table += fmt.Sprintf(" %s |", cell)
+		}
+		table += "\n"
+	}
+	fmt.Print(table)
+}
+
+// enters tells whether the rival has such a transport.
+func (v rival) enters(r race) bool {
+	return slices.ContainsFunc(r.transports, func(transport string) bool { return slices.Contains(v.speaks, transport) })
+}
+
+// run starts the rival, measures it, and stops it.
+func (v rival) run(t *testing.T, r race) *lap {
 	running := v.start(t)
 	if err := await(v.name, running.ready); err != nil {
 		t.Fatalf("%v\n%s", err, running.proc.log)
@@ -117,7 +165,7 @@ func (v rival) run(t *testing.T, r race) *lap {
 		if !running.several {
 			defer running.proc.kill() // a thousand clients that say goodbye are nothing to wait for
 		}
-		l := benchLap(t, running.proc, slices.Concat(r.args, flags, []string{"--transport", transport, "--duration", *benchDuration})...)
+		l := benchLap(t, running.proc, slices.Concat(r.args, flags, []string{"--transport", transport, "--duration", *benchDuration, "--warmup", "500ms"})...)
 		return &l
 	}
 	return nil
@@ -159,11 +207,11 @@ func printRace(r race, laps map[string][]lap) {
 			wrong[1] += l.Deliver.Repeated
 			wrong[2] += l.Deliver.Disorder
 		}
-		fmt.Printf("| %s | %s µs | %s | %s | %.0f | %s ms | %s ms | %d, %d, %d | %d |\n", v.name, spread(all, perDelivery),
+		fmt.Printf("| %s | %s µs | %s | %s | %.0f | %s ms | %s ms | %d, %d, %d | %s |\n", v.name, spread(all, perDelivery),
 			times(all, together(laps[r.name+"waft"]), perDelivery), times(all, together(laps[r.name+"floor"]), perDelivery),
 			median(all, func(l lap) float64 { return l.Deliver.PerSecond }),
 			spread(all, func(l lap) float64 { return l.Deliver.Latency.P50 / 1000 }), spread(all, func(l lap) float64 { return l.Deliver.Latency.P99 / 1000 }),
-			wrong[0], wrong[1], wrong[2], len(all))
+			wrong[0], wrong[1], wrong[2], count(all))
 	}
 }
 

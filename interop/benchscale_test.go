@@ -87,11 +87,11 @@ func printScale(sizes []int, laps map[string][]lap) {
 				wrong[1] += l.Deliver.Repeated
 				wrong[2] += l.Deliver.Disorder
 			}
-			fmt.Printf("| %d | %s | %s µs | %s | %s | %.2f ms | %.2f ms | %.2f ms | %.2f ms | %.1f KB | %d, %d | %d, %d, %d |\n", n, v.name, spread(all, perDelivery),
+			fmt.Printf("| %d | %s | %s µs | %s | %s | %.2f ms | %.2f ms | %.2f ms | %.2f ms | %.1f KB | %d, %s | %d, %d, %d |\n", n, v.name, spread(all, perDelivery),
 				times(all, together(laps[fmt.Sprint("floor", n)]), perDelivery), times(all, together(laps[fmt.Sprint(v.name, 1_000)]), perDelivery),
 				slices.Min(ms(func(l lap) float64 { return l.Deliver.Latency.Min })), median(all, func(l lap) float64 { return l.Deliver.Latency.P50 / 1000 }),
 				median(all, func(l lap) float64 { return l.Deliver.Latency.P99 / 1000 }), slices.Max(ms(func(l lap) float64 { return l.Deliver.Latency.Max })),
-				median(all, func(l lap) float64 { return l.Server.PerConnection / 1000 }), pushes, len(all), wrong[0], wrong[1], wrong[2])
+				median(all, func(l lap) float64 { return l.Server.PerConnection / 1000 }), pushes, count(all), wrong[0], wrong[1], wrong[2])
 		}
 	}
 }

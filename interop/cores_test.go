@@ -155,6 +155,14 @@ func together(laps []lap) []lap {
 	return all
 }
 
+// count says how many runs that is, and whether the cores were apart in them.
+func count(laps []lap) string {
+	if near(laps[0].apart) {
+		return strconv.Itoa(len(laps))
+	}
+	return strconv.Itoa(len(laps)) + ", cores apart"
+}
+
 // printCores says where the cores were.
 func printCores(laps map[string][]lap) {
 	var count, far int

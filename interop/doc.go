@@ -48,8 +48,9 @@
 //   - soak_test.go: waves of plain clients over every transport; nothing is lost or
 //     repeated, and nothing stays behind (`make soak` for long).
 //   - idle_test.go: what a session that waits costs (`make bench-idle` for many).
-//   - benchpeers_test.go, rivals_test.go, pushpin_test.go: waft, nchan, Faye and Pushpin under the same load, beside
-//     floor/, which is the system calls alone (`make bench-peers`; nothing is measured otherwise).
+//   - benchpeers_test.go, rivals_test.go, pushpin_test.go: waft, nchan, Faye, CometD and Pushpin under the same load, beside
+//     floor/, which is the system calls alone (`make bench-peers`; nothing is measured otherwise). cores_test.go: measured while the
+//     two cores are near each other.
 //   - benchscale_test.go: waft and the floor with ever more subscribers (`make bench-scale`).
 //   - overload_test.go: readers that stall, and every drop counted; overloadfull_test.go: what others notice of them (`make overload`).
 //   - xmppclients_test.go: xmpp.js, strophe.js, stanza and slixmpp publish, receive and

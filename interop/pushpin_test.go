@@ -39,7 +39,7 @@ http_port={{.Addr}}
 logdir={{.Dir}}
 log_level=0
 client_buffer_size=8192
-client_maxconn=5000
+client_maxconn=20000
 
 [proxy]
 routesfile={{.Dir}}/routes

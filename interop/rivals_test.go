@@ -28,10 +28,11 @@ type racing struct {
 }
 
 var rivals = []rival{
-	{"floor", nil, []string{"raw"}, startFloor},
+	{"floor", nil, []string{"raw", "sse", "polls"}, startFloor},
 	{"waft", nil, []string{"websocket", "long-polling", "sse"}, startWaftRival},
 	{"nchan", []peer{nchanPeer}, []string{"raw", "sse", "polls"}, startNchan},
 	{"Faye", []peer{nodePeer}, []string{"websocket", "long-polling"}, startFaye},
+	{"CometD", []peer{nodePeer}, []string{"long-polling"}, startCometD},
 	{"Pushpin", []peer{pushpinPeer}, []string{"sse"}, startPushpin},
 }
 
@@ -44,7 +45,7 @@ var nchanPeer = peer{"nginx with nchan", func() error {
 
 const nchanModule = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
-// startFloor starts the program in floor/, to which every GET is a subscriber and every POST a message.
+// startFloor starts the program in floor/, to which every GET is a subscriber and every POST a message, as they are to nchan.
 func startFloor(t *testing.T) *racing {
 	file := filepath.Join(workDir, "floor")
 	if out, err := exec.Command("go", "build", "-o", file, "./floor").CombinedOutput(); err != nil {
@@ -52,7 +53,8 @@ func startFloor(t *testing.T) *racing {
 	}
 	addr := freeAddr()
 	p := mustStart(t, "floor", exec.Command(file, addr))
-	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"raw": {"--kind", "nchan", "--server", "http://" + addr}}}
+	flags := []string{"--kind", "nchan", "--server", "http://" + addr}
+	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"raw": flags, "sse": flags, "polls": flags}}
 }
 
 // startWaftRival starts waft; anybody may publish below /open. The publisher is one Bayeux session, which none of the others holds to a rate.
@@ -72,6 +74,16 @@ func startFaye(t *testing.T) *racing {
 	p := mustStart(t, "Faye", exec.Command("node", "drivers/js/faye-server.mjs", `{"port":`+port(addr)+`}`))
 	bayeux := []string{"--kind", "bayeux", "--server", "http://" + addr + "/bayeux"}
 	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "long-polling": bayeux}}
+}
+
+// startCometD starts CometD's server for Node, which has long polls only; the application that it is part of publishes.
+func startCometD(t *testing.T) *racing {
+	addr := freeAddr()
+	p := mustStart(t, "CometD", exec.Command("node", "drivers/js/cometd-server.mjs", `{"port":`+port(addr)+`}`))
+	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"long-polling": {
+		"--kind", "bayeux", "--server", "http://" + addr + "/bayeux",
+		"--publish-url", "http://" + addr + "/publish{channel}", "--publish-body", "{data}", "--publish-type", "application/json",
+	}}}
 }
 
 // nginxConfig leaves out what is not needed and lifts what would get in the way: connections that end after 1,000 requests, a

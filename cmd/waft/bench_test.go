@@ -44,7 +44,7 @@ func TestBench_every_scenario_finds_waft_without_fault(t *testing.T) {
 		{"fan-out", "--kind", "bayeux", "--server", r.url() + "/bayeux", "--window", "8"},
 		{"fan-out", "--kind", "bayeux", "--server", r.url() + "/bayeux", "--transport", "long-polling", "--rate", "50"},
 	}
-	for _, scenario := range []string{"fan-out", "sse", "long-poll", "xmpp", "publish"} {
+	for _, scenario := range []string{"fan-out", "xmpp", "publish"} {
 		scenarios = append(scenarios, []string{scenario, "--publish", "xmpp", "--config", config})
 	}
 	for _, s := range bench.Scenarios {

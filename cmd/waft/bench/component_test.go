@@ -205,7 +205,9 @@ func TestVoice_what_the_component_refuses_is_counted(t *testing.T) {
 	f := newFakeComponent(t)
 	f.status = func(n int) int { return map[bool]int{true: http.StatusForbidden, false: http.StatusOK}[n%4 == 3] }
 	f.run(t)
-	r := mustRun(t, f.published(Raw))
+	o := f.published(Raw)
+	o.Patience = time.Minute
+	r := mustRun(t, o)
 	if p, d := r.Publish, r.Deliver; p.Refused != 10 || p.Answers.Count != 30 || d.Deliveries != 3*30 || d.Lost != 0 || !strings.Contains(p.Error, "policy-violation") {
 		t.Errorf("%+v %+v", p, d)
 	}
