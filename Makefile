@@ -174,7 +174,7 @@ bench-peers: peers-debian peers-npm ## waft beside nchan, Faye, CometD, Pushpin 
 # As bench-peers, and the same with memory for sockets, where no descriptor sets a limit. Some four minutes.
 .PHONY: bench-scale
 bench-scale: ROUNDS := 3
-bench-scale: ## one message to 1,000 … 100,000 subscribers, sockets as far as they go; ROUNDS=n
+bench-scale: ## one message to 100 … 100,000 subscribers, sockets as far as they go; ROUNDS=n
 	$(say) 'bench-scale: sockets, $(ROUNDS) rounds'
 	@go test -tags interop -count=1 -timeout 30m -run '^TestBench_scale$$' -v ./interop/ -scale-rounds=$(ROUNDS) -bench-duration=3s
 	$(say) 'bench-scale: connections in memory'

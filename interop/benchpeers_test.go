@@ -215,9 +215,9 @@ func printRace(r race, laps map[string][]lap) {
 	}
 }
 
-// times is the ratio of two medians.
+// times is the ratio of two medians, of what was measured with the cores in the same places.
 func times(laps, reference []lap, of func(lap) float64) string {
-	if median(reference, of) == 0 {
+	if median(reference, of) == 0 || near(laps[0].apart) != near(reference[0].apart) {
 		return "–"
 	}
 	return fmt.Sprintf("%.2f", median(laps, of)/median(reference, of))

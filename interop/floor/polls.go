@@ -37,7 +37,7 @@ func (p *polls) open() {
 
 // add holds a connection's first request.
 func (p *polls) add(fd int) {
-	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(len(p.all))} //nolint:gosec // a number, not a descriptor
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(len(p.all))}
 	if err := syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_ADD, fd, &event); err != nil {
 		log.Fatal("floor: epoll_ctl: ", err)
 	}
@@ -69,7 +69,7 @@ func (p *polls) read(mu *sync.Mutex) {
 	b := make([]byte, 4<<10)
 	for {
 		n, err := syscall.EpollWait(p.epoll, events, -1)
-		if err != nil && err != syscall.EINTR { //nolint:errorlint // it is a number
+		if err != nil && err != syscall.EINTR {
 			log.Fatal("floor: epoll_wait: ", err)
 		}
 		mu.Lock()
@@ -84,7 +84,7 @@ func (p *polls) read(mu *sync.Mutex) {
 func (p *polls) request(c *poll, b []byte) {
 	n, err := syscall.Read(c.fd, b)
 	if n <= 0 {
-		if err != syscall.EAGAIN { //nolint:errorlint // it is a number
+		if err != syscall.EAGAIN {
 			_ = syscall.EpollCtl(p.epoll, syscall.EPOLL_CTL_DEL, c.fd, nil) // gone
 			c.held = false
 		}

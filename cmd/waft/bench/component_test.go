@@ -157,15 +157,18 @@ func TestComponent_a_ping_is_answered_and_all_are_logged_off_in_the_end(t *testi
 	}
 }
 
+// hangsUp instead of delivering the sixth message.
+func hangsUp(_, n int, m []byte) [][]byte {
+	if n == 5 {
+		return [][]byte{nil}
+	}
+	return [][]byte{m}
+}
+
 func TestComponent_whose_link_is_cut_disconnects_all_users(t *testing.T) {
 	t.Parallel()
 	f := newFakeComponent(t)
-	f.mangle = func(s, n int, m []byte) [][]byte {
-		if n == 5 {
-			return [][]byte{nil}
-		}
-		return [][]byte{m}
-	}
+	f.mangle = hangsUp
 	f.run(t)
 	r := mustRun(t, f.options())
 	if d := r.Deliver; d.Disconnected != 3 || d.Error == "" || d.Deliveries+d.Lost != 3*r.Publish.Messages || !strings.Contains(r.Trouble(), "disconnected") {
@@ -216,12 +219,7 @@ func TestVoice_what_the_component_refuses_is_counted(t *testing.T) {
 func TestVoice_ends_with_the_link(t *testing.T) {
 	t.Parallel()
 	f := newFakeComponent(t)
-	f.mangle = func(s, n int, m []byte) [][]byte {
-		if n == 5 {
-			return [][]byte{nil}
-		}
-		return [][]byte{m}
-	}
+	f.mangle = hangsUp
 	f.run(t)
 	if _, err := Run(t.Context(), f.published(XMPP)); err == nil || !strings.Contains(err.Error(), "the link of fake.localhost") {
 		t.Errorf("the run ended with %v", err)
