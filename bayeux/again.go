@@ -30,7 +30,7 @@ const (
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
 
 // next serves the requests that follow.
-func (c *heldPoll) next() whereto {
+func (c *reader) next() whereto {
 	r := readers.Get().(*bufio.Reader)
 	r.Reset(c.nc)
 	defer func() {
@@ -46,7 +46,7 @@ func (c *heldPoll) next() whereto {
 			c.ahead = raw
 			break
 		}
-		w := answer{c: c, header: http.Header{}, last: request.Close}
+		w := answer{c: c.heldPoll, header: http.Header{}, last: request.Close}
 		switch {
 		case !w.serve(request):
 			return nowhere
@@ -64,7 +64,7 @@ func (c *heldPoll) next() whereto {
 
 // like gives the request in r if it is one that can be served here, and else what was in r, as it came. It reads no more: all of the
 // request is there.
-func (c *heldPoll) like(r *bufio.Reader) (_ *http.Request, raw []byte) {
+func (c *reader) like(r *bufio.Reader) (_ *http.Request, raw []byte) {
 	raw, _ = r.Peek(r.Buffered()) // they are there
 	raw = slices.Clone(raw)       // ReadRequest changes the names of fields where they lie
 	if !c.mayBeLike(raw) {
@@ -79,19 +79,19 @@ func (c *heldPoll) like(r *bufio.Reader) (_ *http.Request, raw []byte) {
 }
 
 // likeRaw is like for what was read into raw, which is left as it is, and not kept; without a context.
-func (c *heldPoll) likeRaw(raw []byte) (q *http.Request, body string) {
+func (c *heldPoll) likeRaw(raw []byte) (q *knownHead, body []byte) {
 	if !c.mayBeLike(raw) {
-		return nil, ""
+		return nil, nil
 	}
 	heads := &c.s.h.heads
 	head := bytes.Index(raw, endOfHead) + len(endOfHead)
 	if q = heads.find(raw[:head]); q == nil {
 		q = heads.parse(raw, head)
 	}
-	if q == nil || !c.isLike(q, len(raw)-head) {
-		return nil, ""
+	if q == nil || !c.isLike(q.Request, len(raw)-head) {
+		return nil, nil
 	}
-	return q, string(raw[head:])
+	return q, raw[head:]
 }
 
 func (c *heldPoll) mayBeLike(raw []byte) bool {
@@ -100,7 +100,7 @@ func (c *heldPoll) mayBeLike(raw []byte) bool {
 
 // isLike tells whether q is a request like that of the poll, with length bytes behind its head.
 func (c *heldPoll) isLike(q *http.Request, length int) bool {
-	return q.RequestURI == c.target && q.Host == c.host && q.ProtoMajor == 1 && q.ProtoMinor == 1 && q.TransferEncoding == nil &&
+	return q.RequestURI == c.kind.target && q.Host == c.kind.host && q.ProtoMajor == 1 && q.ProtoMinor == 1 && q.TransferEncoding == nil &&
 		q.ContentLength == int64(length) && q.Header["Expect"] == nil && q.Header["Upgrade"] == nil
 }
 
@@ -111,8 +111,9 @@ type answer struct {
 	header   http.Header
 	head     []byte // the status line and header, once they are settled
 	body     []byte
-	empty    bool // a status that has no body
-	last     bool // the connection ends with it
+	number   uint64 // of the request's head
+	empty    bool   // a status that has no body
+	last     bool   // the connection ends with it
 	hijacked bool
 }
 
@@ -133,21 +134,25 @@ func (w *answer) serveAs(q *http.Request, body string) (ok bool) {
 }
 
 func (w *answer) handle(r *http.Request) (ok bool) {
-	back := w.c.back
-	defer func() {
-		if err := recover(); err != nil {
-			if err != http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so
-				back.logf("bayeux: panic serving %s: %v\n%s", r.RemoteAddr, err, debug.Stack())
-			}
-			ok = false
-		}
-	}()
-	handler := back.server.Handler
+	defer w.c.recovered(&ok)
+	handler := w.c.back.server.Handler
 	if handler == nil {
 		handler = http.DefaultServeMux
 	}
 	handler.ServeHTTP(w, r)
 	return true
+}
+
+// recovered ends a panic, and says that there was one.
+func (c *heldPoll) recovered(ok *bool) {
+	err := recover()
+	if err == nil {
+		return
+	}
+	if err != http.ErrAbortHandler { //nolint:errorlint,err113 // net/http compares it so
+		c.back.logf("bayeux: panic serving %s: %v\n%s", c.from(), err, debug.Stack())
+	}
+	*ok = false
 }
 
 // nextContext is a request's, with what net/http says in it.

@@ -78,6 +78,13 @@ func isJSONType(contentType string) bool {
 // parseJSON appends the messages of one JSON text, so that dst has at most limit. An array within the array, or
 // anything else that is no object, becomes a message of its own, to be refused by itself; null is nothing.
 func parseJSON(dst []message, text string, limit int) ([]message, error) {
+	if m, ok := plainConnect(text); ok && len(dst) < limit {
+		return append(dst, m), nil
+	}
+	return parseAnyJSON(dst, text, limit)
+}
+
+func parseAnyJSON(dst []message, text string, limit int) ([]message, error) {
 	if !validJSON(text) {
 		return dst, errMalformed
 	}

@@ -19,8 +19,14 @@ type exchange struct {
 	messages []message
 	replies  list      // to everything but connects over HTTP
 	waiting  []waiting // connects over HTTP, in order
-	frame    []byte    // room for the whole answer
-	head     []byte    // and for one with its head, on a connection of ours
+
+	// room
+	own      peer              // what peer may be
+	events   []byte            // for those in the answer
+	connects []byte            // for the replies to connects
+	frame    []byte            // for the whole answer
+	head     []byte            // for one with its head, on a connection of ours
+	drained  []broker.Delivery // for what such a one carries
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -39,8 +45,10 @@ const keepBuffer = 64 << 10
 func (x *exchange) done() {
 	clear(x.messages)
 	clear(x.waiting)
-	*x = exchange{messages: x.messages[:0], waiting: x.waiting[:0], replies: list{buf: x.replies.buf[:0]}, frame: x.frame[:0], head: x.head[:0]}
-	if cap(x.replies.buf)+cap(x.frame)+cap(x.head) > keepBuffer || cap(x.messages) > 64 {
+	clear(x.drained)
+	x.h, x.ctx, x.peer, x.sock, x.callback, x.own = nil, nil, nil, nil, "", peer{}
+	x.messages, x.waiting, x.drained, x.replies.buf = x.messages[:0], x.waiting[:0], x.drained[:0], x.replies.buf[:0]
+	if cap(x.replies.buf)+cap(x.events)+cap(x.connects)+cap(x.frame)+cap(x.head) > keepBuffer || cap(x.messages) > 64 || cap(x.drained) > 1024 {
 		return
 	}
 	exchanges.Put(x)

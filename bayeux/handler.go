@@ -74,6 +74,12 @@ type Options struct {
 	// should not wait for long before a connect: it is called by a worker that many connections share.
 	HoldInHandler bool
 
+	// PureFront says that whatever the server has in front of the handler looks at nothing but a request's head and where it came from, sets no
+	// header field of a response, and leaves nothing behind: it writes no log and counts nothing. Then it is not asked about a poll whose
+	// head is that of the poll before it on its connection, byte for byte; and such a poll costs half. A handler that is the server's own has nothing in
+	// front.
+	PureFront bool
+
 	// What a client was sent is kept until it has shown that it has it. MaxUnconfirmed is how many messages of a session, 0 means
 	// 1,000, negative means none: then what was under way when a connection dies is lost, and there is no acknowledge
 	// extension. Beyond, the oldest is taken for received.
@@ -121,6 +127,7 @@ type Handler struct {
 	limits    atomic.Pointer[limits]
 	addresses addresses
 	heads     heads
+	kinds     kinds
 	window    window
 	storm     storm
 	counters  counters

@@ -100,7 +100,7 @@ func bubble(t *testing.T, f func(t *testing.T, s *server), set ...func(*Options,
 }
 
 func startServer(t testing.TB, l net.Listener, dial func(context.Context, string, string) (net.Conn, error), set ...func(*Options, *broker.Options)) *server {
-	o := Options{Authenticator: tokens{}, Origins: []string{page}, Timeout: holdTime, MaxInterval: grace, HoldInHandler: holdInHandler}
+	o := Options{Authenticator: tokens{}, Origins: []string{page}, Timeout: holdTime, MaxInterval: grace, HoldInHandler: holdInHandler, PureFront: true}
 	bo := broker.Options{Authorizer: rules{}}
 	for _, f := range set {
 		f(&o, &bo)

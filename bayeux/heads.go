@@ -13,7 +13,13 @@ import (
 // else. Heads that carry a secret are not kept, nor are long ones; there would be one for each client, anyway.
 type heads struct {
 	mu    sync.RWMutex
-	known map[string]*http.Request // by head, the empty line included
+	known map[string]*knownHead // by head, the empty line included
+	last  uint64                // number that was given
+}
+
+type knownHead struct {
+	*http.Request
+	number uint64 // of this head and no other; 0: it is not kept
 }
 
 const (
@@ -24,14 +30,14 @@ const (
 var endOfHead = []byte("\r\n\r\n")
 
 // find gives the request whose head is head, which is not to be changed; nil if it is not known.
-func (t *heads) find(head []byte) *http.Request {
+func (t *heads) find(head []byte) *knownHead {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.known[string(head)]
 }
 
 // parse has net/http parse the request in raw; nil if it finds a fault, or does not take head for all of the head.
-func (t *heads) parse(raw []byte, head int) *http.Request {
+func (t *heads) parse(raw []byte, head int) *knownHead {
 	r := bufio.NewReader(bytes.NewReader(raw[:head]))
 	q, err := http.ReadRequest(r)
 	if err != nil || r.Buffered() > 0 {
@@ -39,15 +45,17 @@ func (t *heads) parse(raw []byte, head int) *http.Request {
 	}
 	q.Body = http.NoBody
 	if head > maxHead || q.Header["Authorization"] != nil || q.Header["Cookie"] != nil {
-		return q
+		return &knownHead{Request: q}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.known == nil || len(t.known) >= maxHeads { // all anew: those in use are soon back
-		t.known = map[string]*http.Request{}
+		t.known = map[string]*knownHead{}
 	}
-	t.known[string(raw[:head])] = q
-	return q
+	t.last++
+	k := &knownHead{q, t.last}
+	t.known[string(raw[:head])] = k
+	return k
 }
 
 // wholeBody is the body of a request that has come whole.

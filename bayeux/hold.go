@@ -28,21 +28,21 @@ type heldPoll struct {
 	back *handback
 
 	// of the poll
-	fields   []byte // of the response's head, that came about with the request: for CORS, or none
-	callback string
-	last     bool       // the client wants the connection closed
-	host     string     // the request was for
-	target   string     // and where it went to
-	remote   string     // where it came from; "": nobody has asked
-	address  netip.Addr // whose connection it counts as
+	kind    *kind
+	remote  string     // where it came from; "": nobody has asked
+	address netip.Addr // whose connection it counts as
 
 	// owned by run, or by Run
 	waiting
-	ahead []byte // what the client has sent beyond the request
-
 	parked
 
 	idle bool // it has been answered and waits for the next request; guarded by Handler.mu
+}
+
+// reader is a poll with a goroutine, which reads.
+type reader struct {
+	*heldPoll
+	ahead []byte // what the client has sent beyond the request
 }
 
 // longAgo is a deadline that breaks reading off.
@@ -59,10 +59,7 @@ func init() { goAway() }
 // holdable tells whether x is one connect that is going to wait, on a connection that can be used again: a request that was not
 // read to its last byte would have its rest taken for the next one.
 func (x *exchange) holdable(r *http.Request) bool {
-	if x.h.opts.HoldInHandler || len(x.waiting) != 1 || len(x.replies.buf) > 0 {
-		return false
-	}
-	if p := &x.waiting[0]; p.poll == nil || p.hold <= 0 || p.s.queue.Pending() > 0 {
+	if x.h.opts.HoldInHandler || !x.waits() {
 		return false
 	}
 	// Over TLS a server knows only its own kind of connection, and no request on another would be known to be safe.
@@ -74,6 +71,15 @@ func (x *exchange) holdable(r *http.Request) bool {
 	}
 	n, err := r.Body.Read(make([]byte, 1))
 	return n == 0 && errors.Is(err, io.EOF)
+}
+
+// waits tells whether x is one connect that is going to wait.
+func (x *exchange) waits() bool {
+	if len(x.waiting) != 1 || len(x.replies.buf) > 0 {
+		return false
+	}
+	p := &x.waiting[0]
+	return p.poll != nil && p.hold > 0 && p.s.queue.Pending() == 0
 }
 
 // hold takes the connection over, to answer on it later. If that cannot be it is false, and nothing has changed.
@@ -99,20 +105,21 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	c := &heldPoll{nc: nc, back: back}
+	var ahead []byte
 	if n := rw.Reader.Buffered(); n > 0 {
-		c.ahead, _ = rw.Reader.Peek(n) // they are there
-		c.ahead = slices.Clone(c.ahead)
+		ahead, _ = rw.Reader.Peek(n) // they are there
+		ahead = slices.Clone(ahead)
 	}
 	if again, ok := nc.(*returned); ok {
-		c.nc, c.ahead = again.Conn, append(c.ahead, again.ahead...)
+		c.nc, ahead = again.Conn, append(ahead, again.ahead...)
 	}
 	c.take(x, w, r)
-	parked := len(c.ahead) == 0 && c.park()
+	parked := len(ahead) == 0 && c.park()
 	x.h.mu.Lock()
 	x.h.held[c] = struct{}{}
 	x.h.mu.Unlock()
 	if !parked {
-		go c.run()
+		go (&reader{c, ahead}).run()
 		return true
 	}
 	c.holds()
@@ -127,28 +134,26 @@ func (c *heldPoll) holdAgain(x *exchange, w *answer, r *http.Request) bool {
 	}
 	w.hijacked = true
 	c.take(x, w, r)
+	c.head = w.number
 	c.holds()
 	return true
 }
 
 // take takes the poll out of its request.
 func (c *heldPoll) take(x *exchange, w http.ResponseWriter, r *http.Request) {
-	c.waiting, c.fields, c.callback, c.last, c.address = x.waiting[0], ownFields(w.Header()), x.callback, r.Close, x.peer.address
-	if c.host != r.Host {
-		c.host = keep(r.Host)
-	}
-	if c.target != r.RequestURI {
-		c.target = keep(r.RequestURI)
+	c.waiting, c.address, c.head = x.waiting[0], x.peer.address, 0
+	if k := (kind{r.Host, r.RequestURI, ownFields(w.Header()), x.callback, r.Close}); c.kind == nil || *c.kind != k {
+		c.kind = x.h.kinds.find(k)
 	}
 	x.h.stay(c.address) // until the poll has been answered
 }
 
 // ownFields are the fields of a response's head but those that every answer has.
-func ownFields(header http.Header) []byte {
+func ownFields(header http.Header) string {
 	if len(header) == 0 {
-		return nil
+		return ""
 	}
-	return onWire(header, everyAnswers)
+	return string(onWire(header, everyAnswers))
 }
 
 // everyAnswers are the fields that are set when it is sent.
@@ -177,7 +182,7 @@ func onWire(header http.Header, without map[string]bool) []byte {
 }
 
 // run is the poll's goroutine.
-func (c *heldPoll) run() {
+func (c *reader) run() {
 	h := c.s.h
 	timer := h.wheel.AfterFunc(c.hold, c.poll.expire)
 	here := c.await()
@@ -191,7 +196,7 @@ func (c *heldPoll) run() {
 		where = c.next()
 	}
 	h.mu.Lock()
-	delete(h.held, c)
+	delete(h.held, c.heldPoll)
 	h.checkIdle()
 	h.mu.Unlock()
 	switch where {
@@ -204,12 +209,12 @@ func (c *heldPoll) run() {
 }
 
 // await is wait, with reading. It is false if the client has gone.
-func (c *heldPoll) await() bool {
+func (c *reader) await() bool {
 	signal := c.poll.signalled()
 	for {
 		reading := len(c.ahead) == 0
 		if reading {
-			c.poll.wakeBy(c.nc)
+			c.poll.wakeBy(c.heldPoll)
 		} else { // the next request is here, and stays where it is
 			c.poll.wakeBy(nil)
 		}
@@ -226,7 +231,7 @@ func (c *heldPoll) await() bool {
 }
 
 // read waits for a byte. It is false if the connection has ended, but not if the reading was broken off.
-func (c *heldPoll) read() bool {
+func (c *reader) read() bool {
 	b := make([]byte, 1)
 	n, err := c.nc.Read(b)
 	c.ahead = append(c.ahead, b[:n]...)
@@ -234,41 +239,42 @@ func (c *heldPoll) read() bool {
 	return n > 0 || err == nil || ok && late.Timeout()
 }
 
-// wakeBy says on which connection the poll reads, to be woken by breaking that off; nil: on none.
-func (p *poll) wakeBy(nc net.Conn) {
+// wakeBy says where the poll reads, to be woken by breaking that off; nil: nowhere.
+func (p *poll) wakeBy(c *heldPoll) {
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	if p.reading != nil {
-		_ = p.reading.SetReadDeadline(time.Time{}) // it fails where reading will
+	if p.held != nil {
+		_ = p.held.nc.SetReadDeadline(time.Time{}) // it fails where reading will
 	}
-	p.reading = nc
+	p.held = c
 }
 
 // respond sends the response. It is false if that was the connection's last.
 func (c *heldPoll) respond() bool {
-	x, b, again := c.response()
+	x := c.s.h.newExchange(present, nil, nil)
 	defer x.done()
+	b, again := c.response(x)
 	err := c.write(b)
 	c.written(err)
 	return err == nil && again
 }
 
 // response is the response, until x is done with, and whether another may follow.
-func (c *heldPoll) response() (x *exchange, b []byte, again bool) {
-	again = !c.last && c.reusable()
-	x = c.s.h.newExchange(present, nil, nil)
-	x.callback = c.callback
-	events, connects := x.h.list(nil), x.h.list(nil)
-	c.answer(&events, &connects)
-	body := x.body(events.buf, connects.buf)
+func (c *heldPoll) response(x *exchange) (b []byte, again bool) {
+	again = !c.kind.last && c.reusable()
+	x.callback = c.kind.callback
+	all := x.h.list(x.events[:0])
+	c.answer(&all, &all)
+	x.events = all.buf
+	body := x.body(all.buf, nil)
 
 	b = append(x.head[:0], "HTTP/1.1 200 OK\r\n"...)
-	b = append(b, c.fields...)
+	b = append(b, c.kind.fields...)
 	b = append(b, x.answerHead()...)
 	b = appendLength(b, len(body))
 	b = append(appendDate(b, again), body...)
 	x.head = b
-	return x, b, again
+	return b, again
 }
 
 // written returns to their queue the events that could not be sent.
@@ -323,7 +329,7 @@ func httpDate(t time.Time) string {
 }
 
 // rest waits for a next request. It is false if there will be none.
-func (c *heldPoll) rest(r *bufio.Reader) bool {
+func (c *reader) rest(r *bufio.Reader) bool {
 	h := c.s.h
 	h.mu.Lock()
 	over := !c.reusable()

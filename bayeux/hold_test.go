@@ -417,7 +417,7 @@ func TestHold_connections_can_be_taken_over_again(t *testing.T) {
 
 // What the server has in front of the handler sees every request, and the panics of what it has elsewhere end the connection.
 func TestHold_requests_pass_through_the_servers_handler(t *testing.T) {
-	s := newServer(t, handedBack)
+	s := newServer(t, handedBack, frontAsked)
 	seen := make(chan *http.Request, 10)
 	inner := s.web.Handler
 	s.web.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -463,7 +463,7 @@ func FuzzAgain(f *testing.F) {
 		if len(text) == 0 || len(text) > 4<<10 {
 			return
 		}
-		c := &heldPoll{host: "waft.test", target: "/bayeux", back: &handback{server: &http.Server{}}, nc: addressed{}}
+		c := &reader{heldPoll: &heldPoll{kind: &kind{host: "waft.test", target: "/bayeux"}, back: &handback{server: &http.Server{}}, nc: addressed{}}}
 		r := bufio.NewReaderSize(&onceReader{t: t, text: text}, 4<<10)
 		if _, err := r.Peek(1); err != nil {
 			t.Fatal(err)

@@ -49,21 +49,30 @@ func (h *Handler) SetLimits(l Limits) error {
 
 // arrive lets a request in before anything of it is read, or answers it. Whoever is let in leaves with depart.
 func (h *Handler) arrive(w http.ResponseWriter, from netip.Addr) bool {
+	why, wait, ok := h.enter(from)
+	switch {
+	case ok:
+	case why == RefusedAddressConnections:
+		h.tooMany(w, why, wait, "too many connections from this address")
+	default:
+		h.tooMany(w, why, wait, "too many messages from this address")
+	}
+	return ok
+}
+
+// enter counts a request in, or says why not, and for how long.
+func (h *Handler) enter(from netip.Addr) (why Refusal, wait time.Duration, ok bool) {
 	l, now := h.limits.Load(), h.now()
 	if !h.addresses.enter(from, now, l.connections, (*address).openCount) {
-		h.tooMany(w, RefusedAddressConnections, time.Second, "too many connections from this address")
-		return false
+		return RefusedAddressConnections, time.Second, false
 	}
-	wait := time.Duration(0)
 	if !l.messages.Unlimited() {
 		h.addresses.with(from, now, func(x *address) { wait = x.messages.Wait(l.messages, now) })
 	}
 	if wait > 0 {
 		h.depart(from)
-		h.tooMany(w, RefusedAddressMessages, wait, "too many messages from this address")
-		return false
 	}
-	return true
+	return RefusedAddressMessages, wait, wait == 0
 }
 
 // stay counts what outlives its request: a socket, a stream.

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
 
 	"waft/broker"
-	"waft/broker/outbox/park"
 )
 
 // Deadlines of a request. There is none while a connect is held: net/http takes the first back when the body has been read, and
@@ -102,11 +100,10 @@ type poll struct {
 	signal     chan struct{} // capacity 1: look again; nil: nobody waits for it
 	superseded bool
 	expired    bool
-	parked     *park.Socket // of a poll that gave up its request: it is woken by ringing
-	reading    net.Conn     // or, where that cannot be, by breaking this off
-	lost       bool         // the client did not get what it carried, which is queued again
-	end        uint64       // in what the session was sent: where its response ends
-	batch      uint64       // with the acknowledge extension: what its reply closes
+	lost       bool      // the client did not get what it carried, which is queued again
+	held       *heldPoll // of a poll that gave up its request: it is woken by ringing, or by breaking its reading off
+	end        uint64    // in what the session was sent: where its response ends
+	batch      uint64    // with the acknowledge extension: what its reply closes
 }
 
 // waiting is a poll in its request.
@@ -117,9 +114,9 @@ type waiting struct {
 	sync *timesync // nil: it did not ask for the time
 	hold time.Duration
 
-	events   []broker.Delivery // what it is answered with
+	events   []broker.Delivery // what it is answered with; before that, room for it
 	outcome  outcome
-	farewell farewell
+	farewell *farewell // of a session that is over
 }
 
 // outcome is how a poll came to its end.
@@ -134,17 +131,16 @@ const (
 )
 
 func (p *poll) wake() {
-	if p.parked != nil {
-		p.parked.Ring()
-		return
-	}
-	if p.reading != nil {
-		_ = p.reading.SetReadDeadline(longAgo) // it fails where reading does
-		return
-	}
-	select {
-	case p.signal <- struct{}{}:
+	switch {
+	case p.held == nil:
+		select {
+		case p.signal <- struct{}{}:
+		default:
+		}
+	case p.held.isParked():
+		p.held.socket.Ring()
 	default:
+		_ = p.held.nc.SetReadDeadline(longAgo) // it fails where reading does
 	}
 }
 
@@ -211,10 +207,11 @@ func (x *exchange) respondToConnects(w http.ResponseWriter) {
 		x.giveBack()
 		return
 	}
-	events, connects := x.h.list(nil), x.h.list(nil)
+	events, connects := x.h.list(x.events[:0]), x.h.list(x.connects[:0])
 	for i := range x.waiting {
 		x.waiting[i].answer(&events, &connects)
 	}
+	x.events, x.connects = events.buf, connects.buf
 	if err := x.respond(w, events.buf, connects.buf); err != nil {
 		x.giveBack()
 	}
@@ -260,9 +257,10 @@ func (p *waiting) look(ctx context.Context) (done bool) {
 	case ctx.Err() != nil:
 		p.outcome = aborted
 	case err != nil:
-		p.outcome, p.farewell = over, s.h.farewell(s, err)
+		f := s.h.farewell(s, err)
+		p.outcome, p.farewell = over, &f
 	default:
-		p.events = s.takePoll(p.poll)
+		p.events = s.takePoll(p.poll, p.events[:0])
 		if len(p.events) == 0 && p.hold > 0 && !p.poll.expired {
 			return false
 		}
@@ -294,7 +292,7 @@ func (p *waiting) answer(events, connects *list) {
 		if p.farewell.kicked {
 			events.addRaw([]byte(kickedMessage))
 		}
-		r = s.farewellReply(p.id, batch, p.farewell)
+		r = s.farewellReply(p.id, batch, *p.farewell)
 	case aborted:
 		return
 	}

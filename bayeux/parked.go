@@ -27,9 +27,10 @@ type parked struct {
 
 	// owned by Run
 	phase phase
-	more  bool  // there may be something to read
-	heard bool  // the next request has come, and stays where it is
-	until int64 // on the handler's clock: when the hold ends, or the wait for a next request; 0: never
+	more  bool   // there may be something to read
+	heard bool   // the next request has come, and stays where it is
+	until int64  // on the handler's clock: when the hold ends, or the wait for a next request; 0: never
+	head  uint64 // of the poll, as heads numbers it; 0: it is not known
 }
 
 type phase uint8
@@ -63,7 +64,7 @@ func (c *heldPoll) holds() {
 	c.timer.Reset(c.hold)
 	p := c.poll
 	c.s.mu.Lock()
-	p.parked = &c.socket
+	p.held = c
 	late := p.superseded || c.s.queue.Pending() > 0 || c.s.queue.Err() != nil
 	c.s.mu.Unlock()
 	if late || c.more { // nobody has rung for that
@@ -109,14 +110,19 @@ func (c *heldPoll) runHeld(w *park.Worker) (done bool) {
 		c.poll.expired = true
 		c.s.mu.Unlock()
 	}
+	x := c.s.h.newExchange(present, nil, nil)
+	defer x.done()
+	c.events = x.drained
 	if !c.look(present) {
+		c.events = nil
 		return true
 	}
-	x, b, again := c.response()
-	defer x.done()
+	x.drained = c.events
+	b, again := c.response(x)
 	n, err := w.Write(&c.socket, b)
 	if err == nil && n < len(b) {
 		rest := slices.Clone(b[n:])
+		c.events = slices.Clone(c.events)
 		go func() {
 			c.answered(c.writeRest(rest), again)
 			c.socket.Done()
@@ -196,25 +202,38 @@ func (c *heldPoll) received(w *park.Worker, raw []byte) (done bool) {
 	c.idle = false
 	h.mu.Unlock()
 	c.phase = serving
-	request, body := c.likeRaw(raw)
-	if request == nil {
+	head, text := c.likeRaw(raw)
+	if head == nil {
 		c.leave(toServer, slices.Clone(raw))
 		return true
 	}
+	body := string(text)
+	if head.number == c.head && c.head != 0 && c.knowsFront() {
+		if m, ok := plainConnect(body); ok {
+			if _, _, in := h.enter(c.address); in {
+				a, ok := c.serveAlike(&m)
+				return c.done(w, a, ok)
+			}
+		}
+	}
 	if isConnect(body) {
-		return c.serveNext(w, request, body)
+		return c.serveNext(w, head, body)
 	}
 	go func() {
-		c.serveNext(nil, request, body)
+		c.serveNext(nil, head, body)
 		c.socket.Done()
 	}()
 	return false
 }
 
 // serveNext serves a request; on the worker w, or on a goroutine if that is nil.
-func (c *heldPoll) serveNext(w *park.Worker, request *http.Request, body string) (done bool) {
-	a := answer{c: c, header: http.Header{}, last: request.Close}
-	ok := a.serveAs(request, body)
+func (c *heldPoll) serveNext(w *park.Worker, head *knownHead, body string) (done bool) {
+	a := &answer{c: c, header: http.Header{}, number: head.number, last: head.Close}
+	return c.done(w, a, a.serveAs(head.Request, body))
+}
+
+// done goes on after a request has been served, and answers it if it is not held; ok is false if something panicked.
+func (c *heldPoll) done(w *park.Worker, a *answer, ok bool) (done bool) {
 	switch {
 	case !ok && c.phase == holding: // who panicked came after that
 		c.look(gone)

@@ -177,16 +177,16 @@ func (s *session) repeats(m *message) (repeated, late bool) {
 	return false, late
 }
 
-// takePoll drains what a response may carry, and keeps it; mu is held.
-func (s *session) takePoll(p *poll) []broker.Delivery {
+// takePoll drains into buf what a response may carry, and keeps it; mu is held.
+func (s *session) takePoll(p *poll, buf []broker.Delivery) []broker.Delivery {
 	if !s.h.keeps() {
-		return s.form().deliverable(s.queue.Drain(nil))
+		return s.form().deliverable(s.queue.Drain(buf))
 	}
 	n, bytes := s.room()
 	if p.again.is {
 		n = min(n, p.again.most)
 	}
-	ds := s.form().deliverable(s.queue.DrainWithin(nil, n, bytes))
+	ds := s.form().deliverable(s.queue.DrainWithin(buf, n, bytes))
 	if len(ds) > 0 {
 		s.record(ds, nil)
 		s.answered, p.end = p, s.sent.next

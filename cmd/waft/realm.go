@@ -93,6 +93,7 @@ func (t *realm) build(s *server, r *realmSettings, env environment, dir string) 
 	}
 	door := r.Bayeux.options(t.broker, &t.access, s.outbox, logger, dir)
 	door.ClientAddress, door.ReplayID, door.Lot = s.proxies.client, t.access.ReplayID, s.lot
+	door.PureFront = true // bodiesWithin, proxies.named and the router
 	if t.bayeux, err = bayeux.New(door); err != nil {
 		return err
 	}
