@@ -69,7 +69,7 @@ func (s *Session) ReadersChanged(p Pattern) {
 func (s *Session) has(p Pattern) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.subs[p] != nil
+	return s.subs.get(p) != nil
 }
 
 func (l snapshot) all() iter.Seq[*subscription] {

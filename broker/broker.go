@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,7 +147,6 @@ func (b *Broker) Open(o SessionOptions) (*Session, error) {
 		o.ID = newSessionID()
 	}
 	s := &Session{waker: o.Wake, broker: b, opts: o, opened: time.Now(), serial: b.serial.Add(1)}
-	s.label = fmt.Sprintf("%s-%d", o.Protocol, s.serial)
 	s.Touch()
 
 	b.mu.Lock()
@@ -173,7 +172,7 @@ func (b *Broker) Open(o SessionOptions) (*Session, error) {
 
 // newSessionID is 32 characters of base 32: 160 random bits in the alphabet Bayeux allows.
 func newSessionID() string {
-	return (rand.Text() + rand.Text())[:32]
+	return strings.Clone((rand.Text() + rand.Text())[:32])
 }
 
 // Session finds a living session by its ID.

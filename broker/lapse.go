@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -43,7 +44,7 @@ func (sub *subscription) expired(now time.Time) bool {
 // armLapse sets the timer for the next credential that ends; mu is held.
 func (s *Session) armLapse() {
 	var next time.Time
-	for _, sub := range s.subs {
+	for sub := range s.subs.all() {
 		if end := sub.expires(); !end.IsZero() && (next.IsZero() || end.Before(next)) {
 			next = end
 		}
@@ -142,9 +143,5 @@ func (s *Session) lapses(sub *subscription, reason error, ok func() bool) bool {
 func (s *Session) subscriptions() []*subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*subscription, 0, len(s.subs))
-	for _, sub := range s.subs {
-		list = append(list, sub)
-	}
-	return list
+	return slices.AppendSeq(make([]*subscription, 0, s.subs.len()), s.subs.all())
 }

@@ -52,8 +52,8 @@ func (s *Session) info() SessionInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return SessionInfo{
-		Label: s.label, Protocol: s.opts.Protocol, Opened: s.opened, Fixture: s.opts.Fixture,
-		Subscriptions: len(s.subs), Pending: s.queue.len(), Dropped: s.dropped.Load(),
+		Label: s.Label(), Protocol: s.opts.Protocol, Opened: s.opened, Fixture: s.opts.Fixture,
+		Subscriptions: s.subs.len(), Pending: s.queue.len(), Dropped: s.dropped.Load(),
 	}
 }
 
@@ -66,7 +66,7 @@ func (b *Broker) EndSession(ctx context.Context, who Principal, label string) er
 		return err
 	}
 	list := b.Sessions()
-	i := slices.IndexFunc(list, func(s *Session) bool { return s.label == label })
+	i := slices.IndexFunc(list, func(s *Session) bool { return s.Label() == label })
 	switch {
 	case i < 0:
 		return Errorf(NotFound, "there is no session %s", Quote(label))

@@ -55,7 +55,7 @@ func (s *Session) covered(wants []want) []bool {
 		}
 		for base, d := range c.Matching() {
 			name = d.appendTo(append(name[:0], base...))
-			if covered[i] = s.subs[Pattern(name)] != nil; covered[i] {
+			if covered[i] = s.subs.has(name); covered[i] {
 				break
 			}
 		}

@@ -53,7 +53,7 @@ func (s *Session) replay(ctx context.Context, h *hold, wants []want, done []Subs
 func (s *Session) release(h *hold, wants []want, readings []*reading) error {
 	s.mu.Lock()
 	for i, w := range wants {
-		if w.sub.hold == h && (s.ended != nil || s.subs[w.Pattern] != w.sub) {
+		if w.sub.hold == h && (s.ended != nil || s.subs.get(w.Pattern) != w.sub) {
 			s.mu.Unlock()
 			return &BatchError{i, Errorf(Closed, "the subscription to %s ended during its replay", w.Pattern)}
 		}
@@ -119,7 +119,7 @@ func (s *Session) abandon(h *hold, wants []want) {
 	}
 	var left Pattern
 	for p := range h.missed {
-		if s.subs[p] != nil {
+		if s.subs.get(p) != nil {
 			left = p
 		}
 	}
@@ -144,7 +144,7 @@ func (s *Session) still(d Delivery) (Delivery, bool) {
 	left := Delivery{Message: d.Message}
 	for p := range d.Patterns() {
 		switch {
-		case s.subs[p] == nil:
+		case s.subs.get(p) == nil:
 		case left.Pattern == "":
 			left.Pattern = p
 		default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,14 +94,13 @@ type Session struct {
 	broker *Broker
 	opts   SessionOptions
 	serial uint64
-	label  string
 	opened time.Time
 
 	active  atomic.Int64 // nanoseconds since the broker began, of the last sign of life
 	held    atomic.Int32 // Hold minus Release
 	dropped atomic.Uint64
 
-	subs   map[Pattern]*subscription
+	subs   subset
 	expiry *Timer
 	lapse  *Timer
 
@@ -125,7 +125,7 @@ type subscription struct {
 func (s *Session) ID() string { return s.opts.ID }
 
 // Label names the session in logs and lists: protocol and number, no secret.
-func (s *Session) Label() string { return s.label }
+func (s *Session) Label() string { return s.opts.Protocol + "-" + strconv.FormatUint(s.serial, 10) }
 
 // Protocol is the adapter's name.
 func (s *Session) Protocol() string { return s.opts.Protocol }
@@ -154,9 +154,9 @@ func (s *Session) Err() error {
 func (s *Session) Subscriptions() []Pattern {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]Pattern, 0, len(s.subs))
-	for p := range s.subs {
-		list = append(list, p)
+	list := make([]Pattern, 0, s.subs.len())
+	for sub := range s.subs.all() {
+		list = append(list, sub.pattern)
 	}
 	return list
 }
@@ -268,12 +268,12 @@ func (s *Session) Close(reason error) {
 }
 
 // end marks the session ended, under mu, and gives the subscriptions to take down. What waits is not delivered.
-func (s *Session) end(reason error) (subs map[Pattern]*subscription, first bool) {
+func (s *Session) end(reason error) (subs subset, first bool) {
 	if s.ended != nil {
-		return nil, false
+		return subset{}, false
 	}
 	s.ended = reason
-	subs, s.subs = s.subs, nil
+	subs, s.subs = s.subs, subset{}
 	s.broker.countLost(lostReason(reason), s.queue.len())
 	s.queue = queue{}
 	s.arrive(true)
@@ -281,8 +281,8 @@ func (s *Session) end(reason error) (subs map[Pattern]*subscription, first bool)
 }
 
 // finish takes an ended session out of the broker, without mu.
-func (s *Session) finish(subs map[Pattern]*subscription, reason error) {
-	for _, sub := range subs {
+func (s *Session) finish(subs subset, reason error) {
+	for sub := range subs.all() {
 		s.broker.index.remove(sub)
 		s.broker.event(Event{Type: EventUnsubscribed, Session: s, Pattern: sub.pattern, Reason: reason})
 	}
@@ -293,7 +293,7 @@ func (s *Session) finish(subs map[Pattern]*subscription, reason error) {
 		}
 	}
 	s.mu.Unlock()
-	s.broker.forget(s, len(subs), reason)
+	s.broker.forget(s, subs.len(), reason)
 	s.wake(true)
 	if s.opts.Ended != nil {
 		s.broker.tasks.Go(func() { s.opts.Ended(s, reason) })

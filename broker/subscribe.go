@@ -179,17 +179,15 @@ func (s *Session) join(wants []want, who Principal) (*hold, error) {
 	kept := who.keep()
 	for i := range wants {
 		w := &wants[i]
-		if w.sub, w.already = s.subs[w.Pattern]; w.already {
+		if w.sub = s.subs.get(w.Pattern); w.sub != nil {
+			w.already = true
 			w.sub.who = longer(w.sub.who, kept)
 		} else {
 			w.sub = &subscription{session: s, pattern: w.Pattern, place: pending, who: kept}
 			if !who.Anonymous() {
 				w.sub.subject = who.Subject
 			}
-			if s.subs == nil {
-				s.subs = map[Pattern]*subscription{}
-			}
-			s.subs[w.Pattern] = w.sub
+			s.subs.add(w.sub)
 			s.broker.subscriptions.Add(1)
 		}
 		if w.replays = w.wantsReplay(w.already); w.replays && h == nil {
@@ -221,14 +219,14 @@ func (s *Session) mayJoin(wants []want) error {
 	}
 	var fresh map[Pattern]bool
 	for i, w := range wants {
-		already := s.subs[w.Pattern] != nil
+		already := s.subs.get(w.Pattern) != nil
 		if s.replaying && w.wantsReplay(already) {
 			return &BatchError{i, Errorf(Conflict, "%s cannot be replayed now: the session has a replay under way", w.Pattern)}
 		}
 		if already || fresh[w.Pattern] {
 			continue
 		}
-		if most := s.opts.MaxSubscriptions; most > 0 && len(s.subs)+len(fresh) >= most {
+		if most := s.opts.MaxSubscriptions; most > 0 && s.subs.len()+len(fresh) >= most {
 			return &BatchError{i, Errorf(RateLimited, "the session would have more than %d subscriptions, which is the most it may have", most)}
 		}
 		if len(wants) > 1 {
@@ -244,7 +242,7 @@ func (s *Session) mayJoin(wants []want) error {
 // Unsubscribe takes the pattern off, and tells whether the session had it. What was queued for it stays queued.
 func (s *Session) Unsubscribe(p Pattern) bool {
 	s.mu.Lock()
-	sub := s.subs[p]
+	sub := s.subs.get(p)
 	s.mu.Unlock()
 	return sub != nil && s.leave(p, sub)
 }
@@ -257,9 +255,9 @@ func (s *Session) leave(p Pattern, sub *subscription) bool {
 // leaveIf is leave if ok says so; it is called with mu held.
 func (s *Session) leaveIf(p Pattern, sub *subscription, ok func() bool) bool {
 	s.mu.Lock()
-	mine := s.subs[p] == sub && ok()
+	mine := s.subs.get(p) == sub && ok()
 	if mine {
-		delete(s.subs, p)
+		s.subs.remove(p)
 		sub.left = true
 	}
 	s.mu.Unlock()
