@@ -170,12 +170,7 @@ func (x *nextContext) Value(key any) any {
 }
 
 // from is http.Request.RemoteAddr.
-func (c *heldPoll) from() string {
-	if c.remote == "" {
-		c.remote = c.nc.RemoteAddr().String()
-	}
-	return c.remote
-}
+func (c *heldPoll) from() string { return c.nc.RemoteAddr().String() }
 
 // answerOf is the answer that w writes to, if nothing that w wears has an opinion on who takes the connection over; or nil.
 func answerOf(w http.ResponseWriter) *answer {

@@ -34,9 +34,10 @@ func (h *Handler) serveCallback(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestURITooLong, "the query is too long")
 		return
 	}
-	p := h.peerOf(r)
-	x := h.newExchange(r.Context(), &p, nil)
+	x := h.newExchange(r.Context(), nil, nil)
 	defer x.done()
+	x.own = h.peerOf(r)
+	x.peer = &x.own
 	var err error
 	x.messages, x.callback, err = parseQuery(x.messages, r.URL.RawQuery, h.opts.MaxBatch)
 	x.serve(w, r, err)

@@ -29,7 +29,6 @@ type heldPoll struct {
 
 	// of the poll
 	kind    *kind
-	remote  string     // where it came from; "": nobody has asked
 	address netip.Addr // whose connection it counts as
 
 	// owned by run, or by Run

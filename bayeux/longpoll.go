@@ -25,9 +25,10 @@ func (h *Handler) servePost(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	p := h.peerOf(r)
-	x := h.newExchange(r.Context(), &p, nil)
+	x := h.newExchange(r.Context(), nil, nil)
 	defer x.done()
+	x.own = h.peerOf(r)
+	x.peer = &x.own
 	var err error
 	x.messages, err = parseBody(x.messages, r.Header.Get("Content-Type"), body, h.opts.MaxBatch)
 	x.serve(w, r, err)
