@@ -146,7 +146,7 @@ func (b *Broker) Open(o SessionOptions) (*Session, error) {
 	if o.ID == "" {
 		o.ID = newSessionID()
 	}
-	s := &Session{waker: o.Wake, broker: b, opts: o, opened: time.Now(), serial: b.serial.Add(1)}
+	s := &Session{waker: o.Wake, broker: b, opts: o, opened: time.Since(b.began), serial: b.serial.Add(1)}
 	s.Touch()
 
 	b.mu.Lock()
@@ -201,7 +201,7 @@ func (b *Broker) forget(s *Session, subscriptions int, reason error) {
 	if b.lived == nil {
 		b.lived = map[string]time.Duration{}
 	}
-	b.lived[s.opts.Protocol] += time.Since(s.opened)
+	b.lived[s.opts.Protocol] += time.Since(s.Opened())
 	b.mu.Unlock()
 	b.subscriptions.Add(-int64(subscriptions))
 	b.counters.ended[KindOf(reason)].Add(1)

@@ -52,7 +52,7 @@ func (s *Session) info() SessionInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return SessionInfo{
-		Label: s.Label(), Protocol: s.opts.Protocol, Opened: s.opened, Fixture: s.opts.Fixture,
+		Label: s.Label(), Protocol: s.opts.Protocol, Opened: s.Opened(), Fixture: s.opts.Fixture,
 		Subscriptions: s.subs.len(), Pending: s.queue.len(), Dropped: s.dropped.Load(),
 	}
 }

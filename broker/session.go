@@ -26,12 +26,12 @@ type SessionOptions struct {
 	// Protocol names the adapter, for counts and log lines.
 	Protocol string
 
+	// MaxSubscriptions at a time; 0 means 1,000, negative means no limit.
+	MaxSubscriptions int
+
 	MaxMessages int      // deliveries that may wait; 0 means 1,000
 	MaxBytes    int      // bytes of them, by Message.Size; 0 means 1 MiB. One delivery always fits an empty queue
 	Overflow    Overflow // what happens beyond
-
-	// MaxSubscriptions at a time; 0 means 1,000, negative means no limit.
-	MaxSubscriptions int
 
 	// Fixture marks a session that is a part of the server and not a client's: EndSession leaves it alone.
 	Fixture bool
@@ -94,17 +94,17 @@ type Session struct {
 	broker *Broker
 	opts   SessionOptions
 	serial uint64
-	opened time.Time
+	opened time.Duration // after the broker began
 
 	active  atomic.Int64 // nanoseconds since the broker began, of the last sign of life
-	held    atomic.Int32 // Hold minus Release
 	dropped atomic.Uint64
+	held    atomic.Int32 // Hold minus Release
+
+	replaying bool // subscriptions of the session hold back what is live; guarded by mu again, like what follows
 
 	subs   subset
 	expiry *Timer
 	lapse  *Timer
-
-	replaying bool // subscriptions of the session hold back what is live
 }
 
 // subscription is one session's interest in one pattern. It fills a cache line.
@@ -131,7 +131,7 @@ func (s *Session) Label() string { return s.opts.Protocol + "-" + strconv.Format
 func (s *Session) Protocol() string { return s.opts.Protocol }
 
 // Opened is when the session began.
-func (s *Session) Opened() time.Time { return s.opened }
+func (s *Session) Opened() time.Time { return s.broker.began.Add(s.opened) }
 
 // Dropped counts the deliveries lost under DropOldest.
 func (s *Session) Dropped() uint64 { return s.dropped.Load() }

@@ -147,7 +147,7 @@ func (b *Broker) Stats() Stats {
 	}
 	for _, session := range b.sessions {
 		s.Sessions[session.Protocol()]++
-		s.SessionTime[session.Protocol()] += time.Since(session.opened)
+		s.SessionTime[session.Protocol()] += time.Since(session.Opened())
 	}
 	return s
 }
