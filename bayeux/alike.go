@@ -31,7 +31,7 @@ func (c *heldPoll) serveAlike(m *message) (a *answer, ok bool) {
 	if len(x.waiting) > 0 {
 		h.pollBegins()
 		if x.waits() && c.reusable() {
-			c.waiting = x.waiting[0]
+			c.asked = x.waiting[0].asked
 			here = false
 			c.holds()
 			return nil, true

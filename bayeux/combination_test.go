@@ -27,7 +27,7 @@ func TestAck_a_superseded_connect_closes_a_batch_without_the_newer_ones_events(t
 		session := s.h.session(s.acknowledging(`"/a"`))
 		var both [2]waiting
 		for i := range both {
-			both[i] = waiting{s: session, poll: &poll{s: session, signal: make(chan struct{}, 1)}, id: strconv.Itoa(i), hold: holdTime}
+			both[i] = waiting{asked: asked{s: session, poll: &poll{s: session, signal: make(chan struct{}, 1)}, id: strconv.Itoa(i), hold: holdTime}}
 			session.bind(both[i].poll)
 		}
 		s.event("/a", "1")

@@ -86,7 +86,7 @@ func (x *exchange) heartbeat(s *session, m *message) {
 	s.mu.Lock()
 	s.connected = true
 	s.mu.Unlock()
-	x.waiting = append(x.waiting, waiting{s: s, id: keep(m.id), sync: x.h.timeAsked(m), outcome: streaming})
+	x.waiting = append(x.waiting, waiting{asked: asked{s: s, id: keep(m.id), sync: x.h.timeAsked(m)}, outcome: streaming})
 }
 
 // hasStream tells whether the session's events go to a stream.

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"waft/broker"
 )
 
 // A poll that has to wait gives up its request, for which net/http keeps buffers, a header and two goroutines: five times what
@@ -32,7 +34,7 @@ type heldPoll struct {
 	address netip.Addr // whose connection it counts as
 
 	// owned by run, or by Run
-	waiting
+	asked
 	parked
 
 	idle bool // it has been answered and waits for the next request; guarded by Handler.mu
@@ -41,6 +43,7 @@ type heldPoll struct {
 // reader is a poll with a goroutine, which reads.
 type reader struct {
 	*heldPoll
+	waits waiting
 	ahead []byte // what the client has sent beyond the request
 }
 
@@ -118,7 +121,7 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	x.h.held[c] = struct{}{}
 	x.h.mu.Unlock()
 	if !parked {
-		go (&reader{c, ahead}).run()
+		go (&reader{c, waiting{asked: c.asked}, ahead}).run()
 		return true
 	}
 	c.holds()
@@ -140,7 +143,7 @@ func (c *heldPoll) holdAgain(x *exchange, w *answer, r *http.Request) bool {
 
 // take takes the poll out of its request.
 func (c *heldPoll) take(x *exchange, w http.ResponseWriter, r *http.Request) {
-	c.waiting, c.address, c.head = x.waiting[0], x.peer.address, 0
+	c.asked, c.address, c.head = x.waiting[0].asked, x.peer.address, 0
 	if k := (kind{r.Host, r.RequestURI, ownFields(w.Header()), x.callback, r.Close}); c.kind == nil || *c.kind != k {
 		c.kind = x.h.kinds.find(k)
 	}
@@ -218,12 +221,12 @@ func (c *reader) await() bool {
 			c.poll.wakeBy(nil)
 		}
 		switch {
-		case c.look(present):
+		case c.waits.look(present):
 			return true
 		case !reading:
 			<-signal
 		case !c.read():
-			c.look(gone)
+			c.waits.look(gone)
 			return false
 		}
 	}
@@ -249,21 +252,22 @@ func (p *poll) wakeBy(c *heldPoll) {
 }
 
 // respond sends the response. It is false if that was the connection's last.
-func (c *heldPoll) respond() bool {
+func (c *reader) respond() bool {
 	x := c.s.h.newExchange(present, nil, nil)
 	defer x.done()
-	b, again := c.response(x)
+	b, again := c.response(x, &c.waits)
 	err := c.write(b)
-	c.written(err)
+	c.written(err, c.waits.events)
+	c.waits = waiting{}
 	return err == nil && again
 }
 
 // response is the response, until x is done with, and whether another may follow.
-func (c *heldPoll) response(x *exchange) (b []byte, again bool) {
+func (c *heldPoll) response(x *exchange, p *waiting) (b []byte, again bool) {
 	again = !c.kind.last && c.reusable()
 	x.callback = c.kind.callback
 	all := x.h.list(x.events[:0])
-	c.answer(&all, &all)
+	p.answer(&all, &all)
 	x.events = all.buf
 	body := x.body(all.buf, nil)
 
@@ -277,11 +281,10 @@ func (c *heldPoll) response(x *exchange) (b []byte, again bool) {
 }
 
 // written returns to their queue the events that could not be sent.
-func (c *heldPoll) written(err error) {
-	if err != nil && len(c.events) > 0 {
-		c.s.failed(c.poll, c.events)
+func (c *heldPoll) written(err error, events []broker.Delivery) {
+	if err != nil && len(events) > 0 {
+		c.s.failed(c.poll, events)
 	}
-	c.events = nil
 }
 
 // reusable tells whether a next request would be served.

@@ -109,15 +109,20 @@ type poll struct {
 
 // waiting is a poll in its request.
 type waiting struct {
+	asked
+
+	events   []broker.Delivery // what it is answered with; before that, room for it
+	outcome  outcome
+	farewell *farewell // of a session that is over
+}
+
+// asked is what a poll asks for.
+type asked struct {
 	s    *session
 	poll *poll // nil: it is answered without waiting, and without events
 	id   string
 	sync *timesync // nil: it did not ask for the time
 	hold time.Duration
-
-	events   []broker.Delivery // what it is answered with; before that, room for it
-	outcome  outcome
-	farewell *farewell // of a session that is over
 }
 
 // outcome is how a poll came to its end.
@@ -185,7 +190,7 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration, again
 	}
 	if hold == 0 && s.hasStream() {
 		// Faye's client opens its stream while its first connects are under way, and does not want it closed by them.
-		x.waiting = append(x.waiting, waiting{s: s, id: keep(m.id), sync: x.h.timeAsked(m)})
+		x.waiting = append(x.waiting, waiting{asked: asked{s: s, id: keep(m.id), sync: x.h.timeAsked(m)}})
 		return
 	}
 	p := &poll{s: s, again: again}
@@ -194,7 +199,7 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration, again
 		x.noConnect(m, unknownClient(m.clientID), x.again())
 		return
 	}
-	x.waiting = append(x.waiting, waiting{s: s, poll: p, id: keep(m.id), sync: x.h.timeAsked(m), hold: hold})
+	x.waiting = append(x.waiting, waiting{asked: asked{s: s, poll: p, id: keep(m.id), sync: x.h.timeAsked(m), hold: hold}})
 }
 
 // respondToConnects waits for the connects of the request and sends its one response. Until there is something to

@@ -57,7 +57,7 @@ func (c *heldPoll) park() bool {
 // isParked tells whether c has no goroutine, which never changes.
 func (c *heldPoll) isParked() bool { return c.timer != nil }
 
-// holds begins to hold the poll that is now in c.waiting.
+// holds begins to hold the poll that is now in c.asked.
 func (c *heldPoll) holds() {
 	c.phase, c.heard = holding, false
 	c.until = c.s.h.now() + int64(c.hold)
@@ -100,9 +100,7 @@ func (c *heldPoll) runHeld(w *park.Worker) (done bool) {
 		}
 	}
 	if !here {
-		c.look(gone)
-		c.left()
-		c.end()
+		c.abandon()
 		return true
 	}
 	if c.s.h.now() >= c.until {
@@ -112,30 +110,37 @@ func (c *heldPoll) runHeld(w *park.Worker) (done bool) {
 	}
 	x := c.s.h.newExchange(present, nil, nil)
 	defer x.done()
-	c.events = x.drained
-	if !c.look(present) {
-		c.events = nil
+	x.waiting = append(x.waiting, waiting{asked: c.asked, events: x.drained})
+	p := &x.waiting[0]
+	if !p.look(present) {
 		return true
 	}
-	x.drained = c.events
-	b, again := c.response(x)
+	x.drained = p.events
+	b, again := c.response(x, p)
 	n, err := w.Write(&c.socket, b)
 	if err == nil && n < len(b) {
-		rest := slices.Clone(b[n:])
-		c.events = slices.Clone(c.events)
+		rest, events := slices.Clone(b[n:]), slices.Clone(p.events)
 		go func() {
-			c.answered(c.writeRest(rest), again)
+			c.answered(c.writeRest(rest), events, again)
 			c.socket.Done()
 		}()
 		return false
 	}
-	c.answered(err, again)
+	c.answered(err, p.events, again)
 	return true
 }
 
+// abandon ends the poll, whose client has gone or is to go, and the connection.
+func (c *heldPoll) abandon() {
+	p := waiting{asked: c.asked}
+	p.look(gone)
+	c.left()
+	c.end()
+}
+
 // answered goes on after the response. Without an error it has been written.
-func (c *heldPoll) answered(err error, again bool) {
-	c.written(err)
+func (c *heldPoll) answered(err error, events []broker.Delivery, again bool) {
+	c.written(err, events)
 	c.left()
 	if err != nil || !again {
 		c.end()
@@ -236,9 +241,7 @@ func (c *heldPoll) serveNext(w *park.Worker, head *knownHead, body string) (done
 func (c *heldPoll) done(w *park.Worker, a *answer, ok bool) (done bool) {
 	switch {
 	case !ok && c.phase == holding: // who panicked came after that
-		c.look(gone)
-		c.left()
-		c.end()
+		c.abandon()
 		return true
 	case !ok:
 		c.end()

@@ -565,7 +565,7 @@ func FuzzAgainRaw(f *testing.F) {
 			return
 		}
 		h := new(Handler)
-		c := &reader{heldPoll: &heldPoll{kind: &kind{host: "waft.test", target: "/bayeux"}, back: &handback{server: &http.Server{}}, nc: addressed{}, waiting: waiting{s: &session{h: h}}}}
+		c := &reader{heldPoll: &heldPoll{kind: &kind{host: "waft.test", target: "/bayeux"}, back: &handback{server: &http.Server{}}, nc: addressed{}, asked: asked{s: &session{h: h}}}}
 		r := bufio.NewReaderSize(strings.NewReader(text), 4<<10)
 		if _, err := r.Peek(1); err != nil {
 			t.Fatal(err)
