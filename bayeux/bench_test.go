@@ -191,7 +191,36 @@ func BenchmarkIdleStream(b *testing.B) {
 	})
 }
 
+// BenchmarkIdleConnection measures a session whose client has had the answer to its poll and is about to send the next one: net/http has the connection, if the
+// poll was answered at once, or it is parked, if it was held.
+func BenchmarkIdleConnection(b *testing.B) {
+	for name, timeout := range map[string]string{"net_http": "0", "parked": "50"} {
+		b.Run(name, func(b *testing.B) {
+			benchmarkIdleUntil(b, func(s *server, i int) net.Conn {
+				nc := s.rawDial()
+				poll := msg("/meta/connect", s.connected(fmt.Sprintf(`"/idle/%d"`, i)), `"1"`, `"connectionType":"long-polling","advice":{"timeout":`+timeout+`}`)
+				writeAll(b, nc, rawPost(poll))
+				return nc
+			}, func(s *server, conns []net.Conn) {
+				for _, nc := range conns {
+					if err := skipResponse(bufio.NewReader(nc)); err != nil {
+						b.Fatal(err)
+					}
+				}
+				eventually(b, func() bool { return s.h.Stats().Polls == 0 })
+			})
+		})
+	}
+}
+
 func benchmarkIdle(b *testing.B, open func(s *server, i int) net.Conn) {
+	benchmarkIdleUntil(b, open, func(s *server, conns []net.Conn) {
+		eventually(b, func() bool { st := s.h.Stats(); return st.Sockets+st.Streams+st.Polls == len(conns) })
+	})
+}
+
+// benchmarkIdleUntil waits for idle, when all are open, and measures.
+func benchmarkIdleUntil(b *testing.B, open func(s *server, i int) net.Conn, idle func(s *server, conns []net.Conn)) {
 	const sessions = 2000
 	for b.Loop() {
 		s := quickServer(b)
@@ -200,7 +229,7 @@ func benchmarkIdle(b *testing.B, open func(s *server, i int) net.Conn) {
 		for i := range sessions {
 			conns = append(conns, open(s, i))
 		}
-		eventually(b, func() bool { st := s.h.Stats(); return st.Sockets+st.Streams+st.Polls == sessions })
+		idle(s, conns)
 		b.ReportMetric(float64(memory()-before)/sessions, "bytes/session")
 		for _, nc := range conns {
 			nc.Close()

@@ -1,7 +1,5 @@
 package bayeux
 
-import "strings"
-
 // Nearly all that long-polling clients send is one connect of the same few members. It is read here in one pass, where checking and
 // taking apart what could be anything goes over it five times.
 
@@ -63,18 +61,18 @@ func (p *plainText) spaces() {
 
 // word takes a string, if a plain one is next, and gives it without its quotes and with them.
 func (p *plainText) word() (value, raw string) {
-	if p.text == "" || p.text[0] != '"' {
+	text := p.text
+	if text == "" || text[0] != '"' {
 		return "", ""
 	}
-	n := 1 + strings.IndexByte(p.text[1:], '"')
-	for i := 1; i < n; i++ {
-		if c := p.text[i]; c < ' ' || c >= 0x7f || c == '\\' {
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			value, raw, p.text = text[1:i], text[:i+1], text[i+1:]
+			return value, raw
+		case c < ' ' || c >= 0x7f || c == '\\':
 			return "", ""
 		}
 	}
-	if n == 0 {
-		return "", ""
-	}
-	value, raw, p.text = p.text[1:n], p.text[:n+1], p.text[n+1:]
-	return value, raw
+	return "", ""
 }
