@@ -28,8 +28,8 @@ type Options struct {
 	Lot    *park.Lot      // where the connections of held polls, streams and WebSockets wait; nil: one of the handler's own
 	Logger *slog.Logger   // nil: nothing is logged
 
-	// ClientAddress says whose request it is, where a proxy stands between; an invalid address is nobody's. nil: the other end
-	// of the connection.
+	// ClientAddress says whose request it is, where a proxy stands between, by its head and where it came from alone; an invalid address
+	// is nobody's. nil: the other end of the connection.
 	ClientAddress func(*http.Request) netip.Addr
 
 	// Limits of addresses and sessions; SetLimits can change them.
