@@ -4,21 +4,20 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // Conn is one connection that can be written without blocking. Its methods may be called by any goroutine.
 type Conn struct {
 	// What a delivery touches fills a cache line: with thousands of connections none is in a cache when its turn comes.
-	shard  *shard      // static
-	src    Source      // static
-	fd     int32       // static: for non-blocking writes, or -1
-	ready  atomic.Bool // on the shard's list
-	mu     sync.Mutex  // guards the rest, and every write to nc but a parked one
-	parked bool        // a goroutine is writing what the socket would not take
-	finish bool        // close when nothing is left
-	err    error       // why it was closed, once it is
+	shard  *shard     // static
+	src    Source     // static
+	fd     int32      // static: for non-blocking writes, or -1
+	ready  bool       // on the shard's list, or soon; guarded by the shard
+	mu     sync.Mutex // guards the rest, and every write to nc but a parked one
+	parked bool       // a goroutine is writing what the socket would not take
+	finish bool       // close when nothing is left
+	err    error      // why it was closed, once it is
 
 	nc   net.Conn // static
 	rest []byte   // given to Write while parked
@@ -27,11 +26,7 @@ type Conn struct {
 }
 
 // Ready says that the Source has something. It returns at once; the shard's worker will write.
-func (c *Conn) Ready() {
-	if c.ready.CompareAndSwap(false, true) {
-		c.shard.add(c)
-	}
-}
+func (c *Conn) Ready() { c.shard.add(c) }
 
 // Write sends b after what the Source has, or a good part of it if that is a lot. It does not block: what the socket does not take waits. b is not
 // kept. A peer that lets more than MaxPending wait is closed, and Write fails with ErrPending.
@@ -40,6 +35,7 @@ func (c *Conn) Write(b []byte) error {
 	defer c.shard.outbox.giveBack(sc)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.shard.count(sc)
 	if more := c.fill(sc); more {
 		c.Ready()
 	}
@@ -51,7 +47,7 @@ func (c *Conn) Write(b []byte) error {
 		c.close(ErrPending)
 		return ErrPending
 	}
-	c.send(b)
+	c.send(sc, b)
 	return c.err
 }
 
@@ -121,7 +117,7 @@ func (c *Conn) fill(sc *Scratch) (more bool) {
 		if len(b) == 0 {
 			return false
 		}
-		c.send(b)
+		c.send(sc, b)
 		if sc.Dry {
 			return false // what comes from now on is announced
 		}
@@ -129,8 +125,8 @@ func (c *Conn) fill(sc *Scratch) (more bool) {
 	return true
 }
 
-// send writes b or makes it wait; mu is held.
-func (c *Conn) send(b []byte) {
+// send writes b or makes it wait, and counts in sc; mu is held.
+func (c *Conn) send(sc *Scratch, b []byte) {
 	if c.parked {
 		c.rest = append(c.rest, b...)
 		return
@@ -145,8 +141,8 @@ func (c *Conn) send(b []byte) {
 		if again {
 			break
 		}
-		c.shard.stats.writes.Add(1)
-		c.shard.stats.bytes.Add(uint64(n))
+		sc.writes++
+		sc.bytes += uint64(n)
 		b = b[n:]
 	}
 	if len(b) > 0 {

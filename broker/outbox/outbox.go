@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,9 +84,10 @@ type counters struct {
 	parked                                    atomic.Int64
 }
 
-// Stats counts.
+// Stats counts. What a worker has written it waits for to be counted.
 func (x *Outbox) Stats() (sum Stats) {
 	for _, s := range x.shards {
+		s.turn.Lock()
 		c := &s.stats
 		sum.Writes += c.writes.Load()
 		sum.Bytes += c.bytes.Load()
@@ -93,6 +95,7 @@ func (x *Outbox) Stats() (sum Stats) {
 		sum.Timeouts += c.timeouts.Load()
 		sum.Overflows += c.overflows.Load()
 		sum.Parked += c.parked.Load()
+		s.turn.Unlock()
 	}
 	return sum
 }
@@ -104,22 +107,39 @@ type shard struct {
 	stats  counters      // its own: one that all cores count in would go from cache to cache with every write
 
 	mu   sync.Mutex
-	list []*Conn // guarded by mu
+	list []*Conn // guarded by mu, as is Conn.ready
 
-	scratch Scratch // owned by run
-	spare   []*Conn // owned by run: the backing array of the next list
+	turn    sync.Mutex // held by run while it writes to some, until that is counted
+	scratch Scratch    // owned by run
+	spare   []*Conn    // owned by run: the backing array of the next list
 }
 
-func (s *shard) add(c *Conn) {
+// add puts those on the list that are not there yet.
+func (s *shard) add(conns ...*Conn) {
 	s.mu.Lock()
-	s.list = append(s.list, c)
-	first := len(s.list) == 1
+	first := len(s.list) == 0
+	for _, c := range conns {
+		if !c.ready {
+			c.ready = true
+			s.list = append(s.list, c)
+		}
+	}
+	first = first && len(s.list) > 0
 	s.mu.Unlock()
 	if first {
 		select {
 		case s.signal <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// count puts what a scratch has counted into the stats.
+func (s *shard) count(sc *Scratch) {
+	if sc.writes > 0 {
+		s.stats.writes.Add(sc.writes)
+		s.stats.bytes.Add(sc.bytes)
+		sc.writes, sc.bytes = 0, 0
 	}
 }
 
@@ -145,11 +165,27 @@ func (s *shard) round() bool {
 	list := s.list
 	s.list = s.spare[:0]
 	s.mu.Unlock()
-	for _, c := range list {
-		c.ready.Store(false) // before looking, so that what comes after the look is announced again
-		c.flush(&s.scratch)
+	for some := range slices.Chunk(list, together) {
+		s.serve(some)
 	}
 	clear(list)
 	s.spare = list
 	return len(list) > 0
+}
+
+// together is how many connections a shard notes and counts at a time, which costs several locked operations, of which a delivery has few.
+const together = 32
+
+func (s *shard) serve(conns []*Conn) {
+	s.mu.Lock()
+	for _, c := range conns {
+		c.ready = false // before looking, so that what comes after the look is announced again
+	}
+	s.mu.Unlock()
+	s.turn.Lock()
+	for _, c := range conns {
+		c.flush(&s.scratch)
+	}
+	s.count(&s.scratch)
+	s.turn.Unlock()
 }

@@ -33,6 +33,8 @@ type Scratch struct {
 	// work of a delivery that goes out alone. Whatever comes after that look must be announced by Conn.Ready.
 	Dry bool
 
+	writes, bytes uint64 // system calls and what they wrote, not yet in the shard's stats
+
 	joins [4]joined // the latest: connections of a few protocols and forms may follow each other in any order
 	turn  int       // which gives way next
 }
