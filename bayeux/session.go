@@ -30,10 +30,10 @@ type endpoint interface {
 // mu is taken by publishers (wake), so nothing that publishes or writes is called while it is held; taking from the queue is.
 type session struct {
 	// What a delivery touches is together, in two cache lines.
-	mu       sync.Mutex                  // guards what is not said to be something else
-	endpoint endpoint                    // nil between polls
-	direct   atomic.Pointer[outbox.Conn] // of the endpoint, if it has one: a publisher wakes that without the lock
-	h        *Handler                    // static after open, like queue, ack and placed
+	mu       sync.Mutex   // guards what is not said to be something else
+	endpoint endpoint     // nil between polls
+	conn     *outbox.Conn // of the endpoint, if it has one: the bell of the queue
+	h        *Handler     // static after open, like queue, ack and placed
 	queue    *broker.Session
 	ack      *ackState // nil: without the acknowledge extension; what it points to is guarded by mu
 	asked    uint64    // up to where the socket's ping asks; 0: none is under way
@@ -123,13 +123,8 @@ func (h *Handler) session(id string) *session {
 	return s
 }
 
-// wake implements broker.SessionOptions.Wake. Without the lock it may come to an endpoint that has just been replaced, which does no
-// harm: what is queued by then the new one finds when it looks, which it does after it was bound.
+// wake implements broker.SessionOptions.Wake.
 func (s *session) wake(*broker.Session) {
-	if c := s.direct.Load(); c != nil {
-		c.Ready()
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.endpoint != nil {
@@ -154,7 +149,7 @@ func (s *session) bind(e endpoint) bool {
 	}
 	s.endpoint, s.greeted = e, nil
 	e.attach(s)
-	s.direct.Store(direct(e)) // who is woken from now on knows of the session
+	s.rings(direct(e)) // who is woken from now on knows of the session
 	s.replaced(old)
 	s.mu.Unlock()
 	if held != nil {
@@ -165,6 +160,16 @@ func (s *session) bind(e endpoint) bool {
 		old.replaced(s, held)
 	}
 	return true
+}
+
+// rings makes c, which may be nil, what a publish wakes; mu is held. That may be a moment late and wake one that has just been replaced, which
+// does no harm: what is queued by then the new one finds when it looks, which it does after it was bound.
+func (s *session) rings(c *outbox.Conn) {
+	if s.conn = c; c != nil {
+		s.queue.Rings(c)
+	} else {
+		s.queue.Rings(nil)
+	}
 }
 
 func direct(e endpoint) *outbox.Conn {
@@ -192,7 +197,7 @@ func (s *session) release(e endpoint) {
 	}
 	e.detach(s)
 	s.endpoint, s.greeted = nil, nil
-	s.direct.Store(nil)
+	s.rings(nil)
 	if _, ok := e.(*socket); ok && s.ack == nil {
 		s.requeue()
 	}
@@ -203,12 +208,12 @@ func (s *session) release(e endpoint) {
 	s.queue.Release()
 }
 
-// take drains into sc what waits, for e: nothing if e is no longer the endpoint, so that each event goes one way. sc.Dry is set
-// if that was all.
-func (s *session) take(e endpoint, sc *outbox.Scratch) (r receipt) {
+// take drains into sc what waits, for the endpoint with that connection: nothing if it no longer is the session's, so that each event goes
+// one way. sc.Dry is set if that was all.
+func (s *session) take(c *outbox.Conn, sc *outbox.Scratch) (r receipt) {
 	sc.Deliveries = sc.Deliveries[:0]
 	s.mu.Lock()
-	if s.endpoint == e {
+	if s.conn == c {
 		sc.Deliveries, sc.Dry = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
 		r = s.record(sc.Deliveries, sc.Batch(sc.Deliveries))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -73,8 +74,9 @@ func TestSession_skips_nothing_while_endpoints_change(t *testing.T) {
 func TestSession_gives_only_to_its_endpoint(t *testing.T) {
 	s := newServer(t)
 	id := s.connected(`"/a"`)
-	session, old, current := s.h.session(id), &poll{}, &poll{signal: make(chan struct{}, 1)}
-	session.bind(current)
+	near, _ := net.Pipe()
+	session, old, current := s.h.session(id), new(outbox.Conn), s.h.outbox.Attach(near, noSource{})
+	session.bind(&stream{h: s.h, conn: current})
 	s.event("/a", "1")
 	// A socket that is about to fill while a newer endpoint comes.
 	var sc outbox.Scratch
@@ -83,6 +85,11 @@ func TestSession_gives_only_to_its_endpoint(t *testing.T) {
 	session.take(current, &sc)
 	equal(t, "to the endpoint", len(sc.Deliveries), 1)
 }
+
+// noSource has nothing.
+type noSource struct{}
+
+func (noSource) Fill(*outbox.Scratch) []byte { return nil }
 
 func TestSession_is_forgotten_with_everything_it_held(t *testing.T) {
 	s := newServer(t)

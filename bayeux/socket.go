@@ -98,7 +98,7 @@ func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
 		return s.batch(sc, from)
 	}
 	for {
-		r := from.take(s, sc)
+		r := from.take(s.conn, sc)
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}

@@ -137,7 +137,7 @@ func (st *stream) check() {
 func (st *stream) Fill(sc *outbox.Scratch) []byte {
 	form := lineForm{st.s.form()}
 	for {
-		r := st.s.take(st, sc)
+		r := st.s.take(st.conn, sc)
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}

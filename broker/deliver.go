@@ -3,6 +3,7 @@ package broker
 // matching is deliver's scratch space, reused between messages.
 type matching struct {
 	lists []snapshot
+	bells []Bell // still to be rung
 
 	// of deliverLists
 	newest map[*Session]int // of the session's links, the place of the newest
@@ -25,7 +26,7 @@ func (b *Broker) deliver(m *Message) (receivers int) {
 	switch len(x.lists) {
 	case 0:
 	case 1:
-		receivers = deliverList(m, x.lists[0])
+		receivers = x.deliverList(m, x.lists[0])
 	default:
 		receivers = x.deliverLists(m)
 	}
@@ -37,13 +38,14 @@ func (b *Broker) deliver(m *Message) (receivers int) {
 }
 
 // deliverList serves a message that one pattern matches: the usual case.
-func deliverList(m *Message, l snapshot) (receivers int) {
+func (x *matching) deliverList(m *Message, l snapshot) (receivers int) {
 	for _, chunk := range l.chunks {
 		for _, sub := range chunk {
-			if sub.session.enqueue(m, sub) {
+			if sub.session.enqueue(m, sub, x) {
 				receivers++
 			}
 		}
+		x.ring()
 	}
 	return receivers
 }
@@ -75,16 +77,18 @@ func (x *matching) deliverLists(m *Message) (receivers int) {
 		for _, sub := range chunk {
 			if before, several := x.newest[sub.session]; several {
 				x.add(sub, before)
-			} else if sub.session.enqueue(m, sub) {
+			} else if sub.session.enqueue(m, sub, x) {
 				receivers++
 			}
 		}
+		x.ring()
 	}
 	for s, at := range x.newest {
-		if s.enqueueMany(m, x.chain(at), &x.also) {
+		if s.enqueueMany(m, x.chain(at), x) {
 			receivers++
 		}
 	}
+	x.ring()
 	x.forget()
 	return receivers
 }

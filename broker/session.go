@@ -87,6 +87,7 @@ type Session struct {
 	mu      sync.Mutex     // guards what is not said to be static or atomic
 	ended   error          // why, once it has
 	arrived chan struct{}  // made by Receive, closed when something is queued or the session ends
+	bell    Bell           // rung in place of waker; nil: there is none
 	waker   func(*Session) // static: opts.Wake
 	queue   queue
 
@@ -314,20 +315,20 @@ func (s *Session) wake(edge bool) {
 	}
 }
 
-// enqueue queues m for the subscription sub, and tells whether the session will get it.
-func (s *Session) enqueue(m *Message, sub *subscription) bool {
+// enqueue queues m for the subscription sub, and tells whether the session will get it. Its bell may be left in x, still to be rung.
+func (s *Session) enqueue(m *Message, sub *subscription, x *matching) bool {
 	s.mu.Lock()
 	if s.ended != nil || sub.left {
 		s.mu.Unlock()
 		return false
 	}
-	return s.admit(Delivery{Message: m, Pattern: sub.pattern}, sub.hold)
+	return s.admit(Delivery{Message: m, Pattern: sub.pattern}, sub.hold, x)
 }
 
 // enqueueMany is enqueue for a message that matched several subscriptions of the session: one delivery. If one of
 // them holds back live messages for its replay, the message waits there, so that it cannot overtake the history. What goes
-// into Delivery.Also is taken from also if it is the same, and left there for the next session. subs is changed.
-func (s *Session) enqueueMany(m *Message, subs []*subscription, also *[]Pattern) bool {
+// into Delivery.Also is taken from x.also if it is the same, and left there for the next session. subs is changed.
+func (s *Session) enqueueMany(m *Message, subs []*subscription, x *matching) bool {
 	s.mu.Lock()
 	if s.ended == nil {
 		subs = slices.DeleteFunc(subs, func(sub *subscription) bool { return sub.left })
@@ -338,13 +339,13 @@ func (s *Session) enqueueMany(m *Message, subs []*subscription, also *[]Pattern)
 	}
 	d := Delivery{Message: m, Pattern: subs[0].pattern}
 	if len(subs) > 1 {
-		if !slices.EqualFunc(*also, subs[1:], func(p Pattern, sub *subscription) bool { return p == sub.pattern }) {
-			*also = make([]Pattern, 0, len(subs)-1)
+		if !slices.EqualFunc(x.also, subs[1:], func(p Pattern, sub *subscription) bool { return p == sub.pattern }) {
+			x.also = make([]Pattern, 0, len(subs)-1)
 			for _, sub := range subs[1:] {
-				*also = append(*also, sub.pattern)
+				x.also = append(x.also, sub.pattern)
 			}
 		}
-		d.Also = *also
+		d.Also = x.also
 	}
 	var h *hold
 	for _, sub := range subs {
@@ -352,11 +353,11 @@ func (s *Session) enqueueMany(m *Message, subs []*subscription, also *[]Pattern)
 			break
 		}
 	}
-	return s.admit(d, h)
+	return s.admit(d, h, x)
 }
 
 // admit puts d into the hold, or into the queue under its limits. It is called with mu held and releases it.
-func (s *Session) admit(d Delivery, h *hold) bool {
+func (s *Session) admit(d Delivery, h *hold, x *matching) bool {
 	if h != nil {
 		h.add(d, s.opts.MaxMessages, s.opts.MaxBytes)
 		s.mu.Unlock()
@@ -375,8 +376,15 @@ func (s *Session) admit(d Delivery, h *hold) bool {
 	}
 	s.queue.push(d)
 	s.arrive(edge)
+	bell := s.bell
 	s.mu.Unlock()
-	s.wake(edge)
+	switch {
+	case !edge:
+	case bell != nil:
+		x.bells = append(x.bells, bell)
+	default:
+		s.wake(true)
+	}
 	if told {
 		s.broker.event(Event{Type: EventDropped, Session: s})
 	}

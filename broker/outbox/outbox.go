@@ -26,6 +26,7 @@ type Outbox struct {
 	stop   chan struct{}
 	done   sync.WaitGroup
 	pool   sync.Pool // of *Scratch
+	rung   sync.Pool // of *rung
 }
 
 // Why a connection was closed by the outbox.
@@ -41,8 +42,9 @@ func New(o Options) *Outbox {
 	o.MaxPending = cmp.Or(o.MaxPending, 256<<10)
 	x := &Outbox{opts: o, stop: make(chan struct{})}
 	x.pool.New = func() any { return new(Scratch) }
-	for range o.Shards {
-		s := &shard{outbox: x, signal: make(chan struct{}, 1)}
+	x.rung.New = func() any { r := make(rung, o.Shards); return &r }
+	for i := range o.Shards {
+		s := &shard{outbox: x, number: i, signal: make(chan struct{}, 1)}
 		x.shards = append(x.shards, s)
 		x.done.Go(func() { s.run(x.stop) })
 	}
@@ -103,6 +105,7 @@ func (x *Outbox) Stats() (sum Stats) {
 // shard is one worker and the connections that have something to send.
 type shard struct {
 	outbox *Outbox       // static
+	number int           // static: its place in the outbox
 	signal chan struct{} // capacity 1: there is a list
 	stats  counters      // its own: one that all cores count in would go from cache to cache with every write
 
