@@ -37,6 +37,7 @@ func (s *socket) shut(code int, reason string) {
 	s.mu.Lock()
 	again := s.closing
 	s.closing = true
+	s.serves()
 	s.mu.Unlock()
 	if again {
 		return
@@ -128,6 +129,7 @@ func (s *socket) peerCloses(code int, _ string) error {
 func (s *socket) gone() {
 	s.mu.Lock()
 	s.closing = true
+	s.serves()
 	sessions := s.sessions
 	s.mu.Unlock()
 	_ = s.conn.Finish() // it may be closed, or have its answer to the close frame to write yet

@@ -21,11 +21,12 @@ type socket struct {
 	// What a delivery touches fills a cache line.
 	conn     *outbox.Conn // static after serveSocket, like packed and h
 	h        *Handler
-	mu       sync.Mutex  // guards what is not said to be something else
-	sessions []*session  // oldest first; copied when it changes
-	ask      atomic.Bool // Fill is to ask whether what was sent has arrived
-	packed   bool        // it negotiated compression
-	closing  bool        // a close frame was sent: no more events, no more messages
+	only     atomic.Pointer[session] // the one it serves, if that is one and it is not closing: Fill needs no lock then
+	mu       sync.Mutex              // guards what is not said to be something else
+	sessions []*session              // oldest first; copied when it changes
+	ask      atomic.Bool             // Fill is to ask whether what was sent has arrived
+	packed   bool                    // it negotiated compression
+	closing  bool                    // a close frame was sent: no more events, no more messages
 
 	last     bool     // the last session has gone: close once the client has had its chance
 	departed *session // the last to end here, until the next one comes
@@ -71,6 +72,11 @@ func (s *socket) write(frame []byte) {
 
 // Fill implements outbox.Source.
 func (s *socket) Fill(sc *outbox.Scratch) []byte {
+	if only := s.only.Load(); only != nil && !s.ask.Load() {
+		b := s.events(sc, only)
+		sc.Dry = sc.Dry && !s.ask.Load()
+		return b
+	}
 	s.mu.Lock()
 	sessions, closing := s.sessions, s.closing
 	s.mu.Unlock()
@@ -138,6 +144,7 @@ func (s *socket) attach(session *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions = append(slices.Clip(s.sessions), session)
+	s.serves()
 	s.departed = nil
 	s.last = false
 }
@@ -149,6 +156,16 @@ func (s *socket) detach(old *session) {
 		s.departed = old
 	}
 	s.sessions = slices.DeleteFunc(slices.Clone(s.sessions), func(other *session) bool { return other == old })
+	s.serves()
+}
+
+// serves keeps only true; mu is held.
+func (s *socket) serves() {
+	if len(s.sessions) == 1 && !s.closing {
+		s.only.Store(s.sessions[0])
+	} else {
+		s.only.Store(nil)
+	}
 }
 
 func (s *socket) surplus() *session {

@@ -152,6 +152,7 @@ func (s *socket) Failed(err error) {
 	// and the peer might never see it.
 	s.mu.Lock()
 	s.closing = true
+	s.serves()
 	s.mu.Unlock()
 	s.timer.Reset(closeWait)
 	_, _ = io.Copy(io.Discard, io.LimitReader(s.conn.NetConn(), 16<<20)) // until the peer closes, or check does
