@@ -146,7 +146,7 @@ func (b *Broker) Open(o SessionOptions) (*Session, error) {
 	if o.ID == "" {
 		o.ID = newSessionID()
 	}
-	s := &Session{waker: o.Wake, broker: b, opts: o, opened: time.Since(b.began), serial: b.serial.Add(1)}
+	s := &Session{broker: b, opts: o, opened: time.Since(b.began), serial: b.serial.Add(1)}
 	s.Touch()
 
 	b.mu.Lock()

@@ -3,6 +3,7 @@ package broker
 // matching is deliver's scratch space, reused between messages.
 type matching struct {
 	lists []snapshot
+	size  int    // of the message
 	bells []Bell // still to be rung
 
 	// of deliverLists
@@ -22,7 +23,7 @@ type link struct {
 // those are. The engine calls it in the channel's order, one message of a channel at a time.
 func (b *Broker) deliver(m *Message) (receivers int) {
 	x := b.matches.Get().(*matching)
-	x.lists = b.index.match(m.Channel, x.lists[:0])
+	x.lists, x.size = b.index.match(m.Channel, x.lists[:0]), m.Size()
 	switch len(x.lists) {
 	case 0:
 	case 1:
@@ -31,9 +32,9 @@ func (b *Broker) deliver(m *Message) (receivers int) {
 		receivers = x.deliverLists(m)
 	}
 	clear(x.lists) // do not keep old snapshots alive
-	b.matches.Put(x)
 	b.counters.delivered.Add(uint64(receivers))
-	b.counters.deliveredBytes.Add(uint64(receivers * (m.Size() - messageOverhead)))
+	b.counters.deliveredBytes.Add(uint64(receivers * (x.size - messageOverhead)))
+	b.matches.Put(x)
 	return receivers
 }
 

@@ -4,43 +4,89 @@ import "slices"
 
 // queue is a session's bounded first-in first-out of deliveries. A single waiting delivery lives in the struct, so
 // that the usual case (one in, one out) allocates nothing; a burst grows a slice, which is let go when it was big.
+//
+// One in, one out touches the first four fields and no others, which share a cache line with what else of a session a delivery touches.
 type queue struct {
-	count int
-	bytes int
-	first Delivery // the oldest, if count > 0
-	head  int
+	count   int32
+	more    bool     // something behind pattern is in use
+	message *Message // of the oldest, if count > 0
+	pattern Pattern  // likewise; left behind when it goes
+
+	also  []Pattern  // likewise
+	bytes int        // of all that waits, if more
+	head  int        //
 	rest  []Delivery // the others, from head on
 }
 
 // keepCap is the largest backing array an empty queue keeps: about 1 KB, which sixteen in flight fit in.
 const keepCap = 24
 
-func (q *queue) len() int { return q.count }
+func (q *queue) len() int { return int(q.count) }
 
-// fits tells whether a message of size bytes may still be queued. An empty queue takes any message.
+// size is the bytes of all that waits.
+func (q *queue) size() int {
+	switch {
+	case q.more:
+		return q.bytes
+	case q.count > 0:
+		return q.message.Size()
+	default:
+		return 0
+	}
+}
+
+// fits tells whether a message of size bytes may be queued behind others. An empty queue takes any message.
 func (q *queue) fits(size, maxMessages, maxBytes int) bool {
-	return q.count == 0 || q.count < maxMessages && q.bytes+size <= maxBytes
+	return int(q.count) < maxMessages && q.size()+size <= maxBytes
 }
 
 func (q *queue) push(d Delivery) {
 	if q.count == 0 {
-		q.first = d
+		q.setFirst(d)
+		q.count = 1
 	} else {
-		q.rest = append(q.rest, d)
+		q.pushBehind(d, d.Message.Size())
 	}
+}
+
+// pushBehind is push for a message of that Size where there is another.
+func (q *queue) pushBehind(d Delivery, size int) {
+	if !q.more {
+		q.bytes, q.more = q.message.Size(), true
+	}
+	q.bytes += size
+	q.rest = append(q.rest, d)
 	q.count++
-	q.bytes += d.Message.Size()
+}
+
+func (q *queue) setFirst(d Delivery) {
+	q.message, q.pattern = d.Message, d.Pattern
+	switch {
+	case q.more:
+		q.also = d.Also
+	case d.Also != nil:
+		q.also, q.bytes, q.more = d.Also, d.Message.Size(), true
+	}
+}
+
+// first is the oldest, if there is one.
+func (q *queue) first() Delivery {
+	d := Delivery{Message: q.message, Pattern: q.pattern}
+	if q.more {
+		d.Also = q.also
+	}
+	return d
 }
 
 func (q *queue) pop() Delivery {
-	d := q.first
+	d := q.first()
 	q.count--
-	q.bytes -= d.Message.Size()
 	if q.count == 0 {
 		q.reset()
 		return d
 	}
-	q.first = q.rest[q.head]
+	q.bytes -= d.Message.Size()
+	q.setFirst(q.rest[q.head])
 	q.rest[q.head] = Delivery{}
 	q.head++
 	if q.head > 64 && q.head > len(q.rest)/2 { // a queue that never empties must not grow for ever
@@ -54,7 +100,7 @@ func (q *queue) pop() Delivery {
 // drainWithin takes out what DrainWithin says.
 func (q *queue) drainWithin(buf []Delivery, limit, size int) []Delivery {
 	for first := true; limit > 0 && q.len() > 0; limit-- {
-		if size -= q.first.Message.Size(); size < 0 && !first {
+		if size -= q.message.Size(); size < 0 && !first {
 			break
 		}
 		buf, first = append(buf, q.pop()), false
@@ -66,7 +112,7 @@ func (q *queue) drain(buf []Delivery) []Delivery {
 	if q.count == 0 {
 		return buf
 	}
-	buf = append(buf, q.first)
+	buf = append(buf, q.first())
 	if q.count > 1 {
 		buf = append(buf, q.rest[q.head:]...)
 	}
@@ -82,14 +128,18 @@ func (q *queue) pushFront(ds []Delivery) {
 }
 
 func (q *queue) reset() {
-	q.count, q.bytes, q.first = 0, 0, Delivery{}
-	switch {
-	case len(q.rest) == 0: // one in, one out
-	case cap(q.rest) <= keepCap:
+	q.count, q.message = 0, nil
+	if q.more {
+		q.resetMore()
+	}
+}
+
+func (q *queue) resetMore() {
+	if cap(q.rest) <= keepCap {
 		clear(q.rest)
 		q.rest = q.rest[:0]
-	default:
+	} else {
 		q.rest = nil
 	}
-	q.head = 0
+	q.more, q.also, q.bytes, q.head = false, nil, 0, 0
 }

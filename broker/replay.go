@@ -65,7 +65,7 @@ func (s *Session) release(h *hold, wants []want, readings []*reading) error {
 		return &BatchError{first, errMissed(p)}
 	}
 	replay := weave(readings, h.deliveries)
-	messages, bytes := s.queue.len()+len(replay), s.queue.bytes
+	messages, bytes := s.queue.len()+len(replay), s.queue.size()
 	for _, d := range replay {
 		bytes += d.Message.Size()
 	}

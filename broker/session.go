@@ -83,13 +83,15 @@ func (d Delivery) Patterns() iter.Seq[Pattern] {
 //
 // mu is the innermost lock: nothing is called while it is held.
 type Session struct {
-	// What a delivery touches is together, in two cache lines; of a thousand sessions hardly any is in a cache when its turn comes.
-	mu      sync.Mutex     // guards what is not said to be static or atomic
-	ended   error          // why, once it has
-	arrived chan struct{}  // made by Receive, closed when something is queued or the session ends
-	bell    Bell           // rung in place of waker; nil: there is none
-	waker   func(*Session) // static: opts.Wake
-	queue   queue
+	// What a delivery touches fills a cache line; of a thousand sessions hardly any is in a cache when its turn comes.
+	mu      sync.Mutex // guards what is not said to be static or atomic
+	bell    Bell       // rung by publishes in place of opts.Wake; nil: there is none
+	gone    bool       // ended is not nil
+	awaited bool       // arrived is not nil
+	queue   queue      // its first fields
+
+	ended   error         // why, once it has
+	arrived chan struct{} // made by Receive, closed when something is queued or the session ends
 
 	// static after Open
 	broker *Broker
@@ -185,12 +187,16 @@ func (s *Session) Drain(buf []Delivery) []Delivery {
 // tells whether that was all.
 func (s *Session) DrainMax(buf []Delivery, limit int) (ds []Delivery, all bool) {
 	s.mu.Lock()
-	if s.queue.len() <= limit && s.queue.bytes <= drainBytes {
-		buf = s.queue.drain(buf) // together, which is half the work
-	} else {
-		buf = s.queue.drainWithin(buf, limit, drainBytes)
+	switch q := &s.queue; {
+	case q.count == 1 && limit > 0:
+		buf = append(buf, q.first())
+		q.reset()
+	case q.len() <= limit && q.size() <= drainBytes:
+		buf = q.drain(buf) // together, which is half the work
+	default:
+		buf = q.drainWithin(buf, limit, drainBytes)
 	}
-	all = s.queue.len() == 0
+	all = s.queue.count == 0
 	s.mu.Unlock()
 	return buf, all
 }
@@ -242,7 +248,7 @@ func (s *Session) Receive(ctx context.Context, limit int) ([]Delivery, error) {
 			return nil, s.ended
 		}
 		if s.arrived == nil {
-			s.arrived = make(chan struct{})
+			s.arrived, s.awaited = make(chan struct{}), true
 		}
 		arrived := s.arrived
 		s.mu.Unlock()
@@ -273,7 +279,7 @@ func (s *Session) end(reason error) (subs subset, first bool) {
 	if s.ended != nil {
 		return subset{}, false
 	}
-	s.ended = reason
+	s.ended, s.gone = reason, true
 	subs, s.subs = s.subs, subset{}
 	s.broker.countLost(lostReason(reason), s.queue.len())
 	s.queue = queue{}
@@ -303,24 +309,29 @@ func (s *Session) finish(subs subset, reason error) {
 
 // arrive releases a blocked Receive; mu is held.
 func (s *Session) arrive(edge bool) {
-	if edge && s.arrived != nil {
+	if edge && s.awaited {
 		close(s.arrived)
-		s.arrived = nil
+		s.arrived, s.awaited = nil, false
 	}
 }
 
 func (s *Session) wake(edge bool) {
-	if edge && s.waker != nil {
-		s.waker(s)
+	if edge && s.opts.Wake != nil {
+		s.opts.Wake(s)
 	}
 }
 
 // enqueue queues m for the subscription sub, and tells whether the session will get it. Its bell may be left in x, still to be rung.
 func (s *Session) enqueue(m *Message, sub *subscription, x *matching) bool {
 	s.mu.Lock()
-	if s.ended != nil || sub.left {
+	if s.gone || sub.left {
 		s.mu.Unlock()
 		return false
+	}
+	if sub.hold == nil && s.queue.count == 0 && !s.awaited { // admit would do the same, in twice the instructions
+		s.queue.message, s.queue.pattern, s.queue.count = m, sub.pattern, 1
+		s.announce(x)
+		return true
 	}
 	return s.admit(Delivery{Message: m, Pattern: sub.pattern}, sub.hold, x)
 }
@@ -363,8 +374,31 @@ func (s *Session) admit(d Delivery, h *hold, x *matching) bool {
 		s.mu.Unlock()
 		return true
 	}
-	edge, told := s.queue.len() == 0, false
-	for !edge && !s.queue.fits(d.Message.Size(), s.opts.MaxMessages, s.opts.MaxBytes) {
+	if s.queue.count > 0 {
+		return s.admitBehind(d, x.size)
+	}
+	s.queue.setFirst(d)
+	s.queue.count = 1
+	s.arrive(true)
+	s.announce(x)
+	return true
+}
+
+// announce sees to it that somebody looks into the queue, which was empty. It is called with mu held and releases it.
+func (s *Session) announce(x *matching) {
+	bell := s.bell
+	s.mu.Unlock()
+	if bell != nil {
+		x.bells = append(x.bells, bell)
+	} else {
+		s.wake(true)
+	}
+}
+
+// admitBehind is admit, for a message of that Size, where others wait already, of which somebody knows.
+func (s *Session) admitBehind(d Delivery, size int) bool {
+	told := false
+	for s.queue.count > 0 && !s.queue.fits(size, s.opts.MaxMessages, s.opts.MaxBytes) {
 		if s.opts.Overflow == Disconnect {
 			s.overflow()
 			return false
@@ -374,17 +408,12 @@ func (s *Session) admit(d Delivery, h *hold, x *matching) bool {
 		told = told || n&(n-1) == 0 // whenever the number has doubled
 		s.broker.countLost(LostOldest, 1)
 	}
-	s.queue.push(d)
-	s.arrive(edge)
-	bell := s.bell
-	s.mu.Unlock()
-	switch {
-	case !edge:
-	case bell != nil:
-		x.bells = append(x.bells, bell)
-	default:
-		s.wake(true)
+	if s.queue.count > 0 {
+		s.queue.pushBehind(d, size)
+	} else {
+		s.queue.push(d)
 	}
+	s.mu.Unlock()
 	if told {
 		s.broker.event(Event{Type: EventDropped, Session: s})
 	}
@@ -394,7 +423,7 @@ func (s *Session) admit(d Delivery, h *hold, x *matching) bool {
 // overflow ends a session whose queue is full. It is called with mu held and releases it.
 func (s *Session) overflow() {
 	reason := Errorf(SlowConsumer, "the session was ended: %d messages (%d bytes) were waiting for it to read",
-		s.queue.len(), s.queue.bytes)
+		s.queue.len(), s.queue.size())
 	s.broker.countLost(LostSlow, 1)
 	subs, _ := s.end(reason)
 	s.mu.Unlock()
