@@ -108,10 +108,10 @@ func (s *session) closeBatch() uint64 {
 		return 0
 	}
 	a.batch++
-	if a.end < s.sent.next && s.sent.len() > 0 {
-		a.unacked = append(a.unacked, closedBatch{a.batch, s.sent.next})
+	if a.end < s.sent.next() && s.sent.len() > 0 {
+		a.unacked = append(a.unacked, closedBatch{a.batch, s.sent.next()})
 	}
-	a.end = s.sent.next
+	a.end = s.sent.next()
 	return a.batch
 }
 

@@ -124,7 +124,7 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 	if s.endpoint == x.sock {
 		s.greeted = x.sock
 		if now { // the reply comes after what has been taken so far
-			s.replied = s.sent.next
+			s.replied = s.sent.next()
 		}
 	}
 	if !now {
@@ -155,7 +155,7 @@ func (s *session) connectExpired(c *heldConnect) {
 		return
 	}
 	if mine {
-		s.held, s.replied = nil, s.sent.next
+		s.held, s.replied = nil, s.sent.next()
 	}
 	s.mu.Unlock()
 	if mine {

@@ -266,7 +266,7 @@ func FuzzPong(f *testing.F) {
 		s := &session{h: h, endpoint: sock}
 		sock.sessions = []*session{s}
 		s.sent.push([]broker.Delivery{{Message: &broker.Message{Channel: "/a"}}}, nil)
-		s.asked = s.sent.next
+		s.asked = s.sent.next()
 		sock.answeredPing(payload)
 		answer := open && payload == fmt.Sprint(number)
 		equal(t, "confirmed", s.sent.len() == 0, answer)

@@ -33,7 +33,7 @@ func (s *session) arrived(lastEventID string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n <= s.sent.next {
+	if n <= s.sent.next() {
 		s.sent.popTo(n)
 	}
 }
@@ -53,6 +53,6 @@ func (st *stream) age() {
 	defer s.mu.Unlock()
 	if s.endpoint == st {
 		st.h.counters.assumed[AssumedAge].Add(uint64(s.sent.popTo(st.aging)))
-		st.aging, st.agingAt = s.sent.next, now
+		st.aging, st.agingAt = s.sent.next(), now
 	}
 }

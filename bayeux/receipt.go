@@ -39,9 +39,8 @@ func (a Assumption) String() string { return assumptionNames[a] }
 
 // receipt is what record says about the list.
 type receipt struct {
-	from  uint64 // number of the first that was added
-	began bool   // it was empty before
-	half  bool   // half of what may be kept is there, and nobody has been asked
+	began bool // it was empty before
+	half  bool // half of what may be kept is there, and nobody has been asked
 }
 
 // keeps tells whether anything is kept until it is confirmed.
@@ -53,17 +52,17 @@ func (s *session) record(ds []broker.Delivery, batch *outbox.Batch) (r receipt) 
 		return r
 	}
 	o := &s.h.opts
-	r.from, r.began = s.sent.next, s.sent.len() == 0
+	r.began = s.sent.len() == 0
 	s.sent.push(ds, batch)
 	assumed := 0
-	for s.ack == nil && s.sent.len() > 1 && (s.sent.len() > o.MaxUnconfirmed || s.sent.bytes() > o.MaxUnconfirmedBytes) {
+	for s.sent.len() > 1 && (s.sent.len() > o.MaxUnconfirmed || s.sent.size > o.MaxUnconfirmedBytes) && s.ack == nil {
 		s.sent.pop()
 		assumed++
 	}
 	if assumed > 0 {
 		s.h.counters.assumed[AssumedBound].Add(uint64(assumed))
 	}
-	r.half = s.asked <= s.sent.first && (s.sent.len() >= o.MaxUnconfirmed/2 || s.sent.bytes() >= o.MaxUnconfirmedBytes/2)
+	r.half = (s.sent.len() >= o.MaxUnconfirmed/2 || s.sent.size >= o.MaxUnconfirmedBytes/2) && s.asked <= s.sent.first
 	return r
 }
 
@@ -189,7 +188,7 @@ func (s *session) takePoll(p *poll, buf []broker.Delivery) []broker.Delivery {
 	ds := s.form().deliverable(s.queue.DrainWithin(buf, n, bytes))
 	if len(ds) > 0 {
 		s.record(ds, nil)
-		s.answered, p.end = p, s.sent.next
+		s.answered, p.end = p, s.sent.next()
 	}
 	return ds
 }
@@ -201,7 +200,7 @@ func (s *session) room() (messages, bytes int) {
 	if s.ack == nil || s.sent.len() == 0 {
 		return messages, bytes
 	}
-	if bytes -= s.sent.bytes(); bytes <= 0 {
+	if bytes -= s.sent.size; bytes <= 0 {
 		return 0, 0
 	}
 	return messages - s.sent.len(), bytes
@@ -231,7 +230,7 @@ func (s *session) failed(p *poll, events []broker.Delivery) {
 func (s *session) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sent.popTo(s.sent.next)
+	s.sent.popTo(s.sent.next())
 	s.answered = nil
 }
 
@@ -305,7 +304,7 @@ func (s *session) askFor(sock *socket) bool {
 	if s.endpoint != sock || s.ack != nil || s.sent.len() == 0 {
 		return false
 	}
-	s.asked = s.sent.next
+	s.asked = s.sent.next()
 	return true
 }
 

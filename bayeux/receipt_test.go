@@ -64,7 +64,7 @@ func TestReceipt_a_pong_proves_what_was_sent_before_the_ping(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		equal(t, "asked without an event", pings.Load(), 1)
 		session := s.h.session(id)
-		if session.sent.head != nil || session.sent.bytes() != 0 {
+		if session.sent.head != nil || session.sent.size != 0 {
 			t.Error("an idle session keeps something")
 		}
 		// Proven is not sent again.
@@ -210,7 +210,7 @@ func TestReceipt_beyond_the_bound_the_oldest_is_taken_for_received(t *testing.T)
 					s.event("/a", strconv.Itoa(n))
 				}
 				kept := s.kept(id)
-				if name == "messages" && kept != 10 || kept < 2 || kept > 20 || name == "bytes" && s.h.session(id).sent.bytes() > 1000 {
+				if name == "messages" && kept != 10 || kept < 2 || kept > 20 || name == "bytes" && s.h.session(id).sent.size > 1000 {
 					t.Errorf("%d are kept", kept)
 				}
 				equal(t, "assumed", s.h.Stats().Assumed[AssumedBound], uint64(25-kept))
@@ -562,7 +562,7 @@ func TestSentList_is_a_queue(t *testing.T) {
 		for _, m := range want {
 			size += m.Size()
 		}
-		if got := fmt.Sprint(l.len(), l.bytes(), l.head == nil); got != fmt.Sprint(len(want), size, len(want) == 0) {
+		if got := fmt.Sprint(l.len(), l.size, l.head == nil); got != fmt.Sprint(len(want), size, len(want) == 0) {
 			t.Fatalf("got %s, want %d, %d", got, len(want), size)
 		}
 	}

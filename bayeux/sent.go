@@ -18,20 +18,24 @@ import (
 //
 // The subscriptions that a message matched are not kept: nobody asks for them on this door.
 type sentList struct {
-	head, tail *sentChunk // nil when empty
-	at         int16      // place of the oldest entry in head
-	skip       int16      // messages of that entry's batch that are no longer there
-	end        int16      // place behind the newest entry in tail
-	first      uint64     // number of the oldest message
-	next       uint64     // number that the next one gets
-	came, went int        // bytes of all that the session was ever sent, and of what is no longer there; by Message.Size
+	// A delivery touches no more than this.
+	tail  *sentChunk // nil when empty
+	count uint32     // messages
+	end   int16      // place behind the newest entry in tail
+	size  int        // bytes of the messages, by Message.Size
+
+	head  *sentChunk // nil when empty
+	at    int16      // place of the oldest entry in head
+	skip  int16      // messages of that entry's batch that are no longer there
+	first uint64     // number of the oldest message
+	went  int        // bytes of all that the session was ever sent and that is no longer there
 }
 
 // sentChunk fills a size class of the allocator.
 type sentChunk struct {
 	entries [30]sentEntry
 	first   uint64 // the list's next when it began
-	came    int    // and the list's came
+	came    int    // and the bytes of all that the session had been sent
 	next    *sentChunk
 }
 
@@ -43,12 +47,19 @@ type sentEntry struct {
 
 var sentChunks = sync.Pool{New: func() any { return new(sentChunk) }}
 
-func (l *sentList) len() int { return int(l.next - l.first) }
+func (l *sentList) len() int { return int(l.count) }
 
-func (l *sentList) bytes() int { return l.came - l.went }
+// next is the number that the next message gets.
+func (l *sentList) next() uint64 { return l.first + uint64(l.count) }
 
 // push appends the messages of ds, of which batch may be the list.
 func (l *sentList) push(ds []broker.Delivery, batch *outbox.Batch) {
+	if len(ds) == 1 {
+		m := ds[0].Message
+		l.room()[0].message = m
+		l.pushed(1, 1, m.Size())
+		return
+	}
 	if batch != nil {
 		l.room()[0].batch = batch
 		l.pushed(1, len(batch.Messages), batch.Size)
@@ -77,13 +88,13 @@ func (l *sentList) room() []sentEntry {
 
 func (l *sentList) pushed(entries, messages, bytes int) {
 	l.end += int16(entries)
-	l.next += uint64(messages)
-	l.came += bytes
+	l.count += uint32(messages)
+	l.size += bytes
 }
 
 func (l *sentList) grow() {
 	c := sentChunks.Get().(*sentChunk)
-	c.first, c.came = l.next, l.came
+	c.first, c.came = l.next(), l.went+l.size
 	if l.tail == nil {
 		l.head, l.at = c, 0
 	} else {
@@ -101,8 +112,7 @@ func (l *sentList) pop() *broker.Message {
 		m = e.batch.Messages[l.skip]
 		l.skip++
 	}
-	l.first++
-	l.went += m.Size()
+	l.gone(l.first+1, l.went+m.Size())
 	switch {
 	case l.first == l.behindHead():
 		l.shrink()
@@ -117,17 +127,25 @@ func (l *sentList) pop() *broker.Message {
 // behindHead is the number of the first message that is not in head.
 func (l *sentList) behindHead() uint64 {
 	if l.head == l.tail {
-		return l.next
+		return l.next()
 	}
 	return l.head.next.first
+}
+
+// gone moves the beginning of the list.
+func (l *sentList) gone(first uint64, went int) {
+	l.count -= uint32(first - l.first)
+	l.size -= went - l.went
+	l.first, l.went = first, went
 }
 
 // shrink lets go of head, with what is left in it.
 func (l *sentList) shrink() {
 	c := l.head
-	l.first, l.went = l.behindHead(), l.came
 	if c.next != nil {
-		l.went = c.next.came
+		l.gone(c.next.first, c.next.came)
+	} else {
+		l.gone(l.next(), l.went+l.size)
 	}
 	l.head, l.at, l.skip = c.next, 0, 0
 	if l.head == nil {
@@ -140,7 +158,7 @@ func (l *sentList) shrink() {
 // popTo lets go of all whose number is below end, and tells how many those were.
 func (l *sentList) popTo(end uint64) (n int) {
 	begin := l.first
-	for end = min(end, l.next); l.first < end; {
+	for end = min(end, l.next()); l.first < end; {
 		if l.behindHead() <= end {
 			l.shrink()
 		} else {
@@ -153,7 +171,7 @@ func (l *sentList) popTo(end uint64) (n int) {
 // popAll empties the list into deliveries, oldest first.
 func (l *sentList) popAll() []broker.Delivery {
 	ds := make([]broker.Delivery, 0, l.len())
-	for l.first < l.next {
+	for l.count > 0 {
 		ds = append(ds, broker.Delivery{Message: l.pop()})
 	}
 	return ds

@@ -29,16 +29,17 @@ type endpoint interface {
 //
 // mu is taken by publishers (wake), so nothing that publishes or writes is called while it is held; taking from the queue is.
 type session struct {
-	// What a delivery touches is together, in two cache lines.
-	mu       sync.Mutex   // guards what is not said to be something else
-	endpoint endpoint     // nil between polls
-	conn     *outbox.Conn // of the endpoint, if it has one: the bell of the queue
-	h        *Handler     // static after open, like queue, ack and placed
-	queue    *broker.Session
+	// What a delivery touches fills a cache line.
+	mu     sync.Mutex   // guards what is not said to be something else
+	conn   *outbox.Conn // of the endpoint, if it has one: the bell of the queue
+	h      *Handler     // static after open, like queue, ack and placed
+	queue  *broker.Session
+	placed bool     // events have positions: the handshake asked for replay
+	sent   sentList // what the client has been sent and has not shown to have (receipt.go); its first fields
+
 	ack      *ackState // nil: without the acknowledge extension; what it points to is guarded by mu
 	asked    uint64    // up to where the socket's ping asks; 0: none is under way
-	placed   bool      // events have positions: the handshake asked for replay
-	sent     sentList  // what the client has been sent and has not shown to have (receipt.go)
+	endpoint endpoint  // nil between polls
 
 	// static after open
 	id   string // the clientId: whoever has it is the session
@@ -211,14 +212,28 @@ func (s *session) release(e endpoint) {
 // take drains into sc what waits, for the endpoint with that connection: nothing if it no longer is the session's, so that each event goes
 // one way. sc.Dry is set if that was all.
 func (s *session) take(c *outbox.Conn, sc *outbox.Scratch) (r receipt) {
-	sc.Deliveries = sc.Deliveries[:0]
 	s.mu.Lock()
-	if s.conn == c {
-		sc.Deliveries, sc.Dry = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
-		r = s.record(sc.Deliveries, sc.Batch(sc.Deliveries))
-	}
+	r = s.takeLocked(c, sc)
 	s.mu.Unlock()
 	return r
+}
+
+func (s *session) takeLocked(c *outbox.Conn, sc *outbox.Scratch) receipt {
+	sc.Deliveries = sc.Deliveries[:0]
+	if s.conn != c {
+		return receipt{}
+	}
+	sc.Deliveries, sc.Dry = s.queue.DrainMax(sc.Deliveries, drainAtOnce)
+	return s.record(sc.Deliveries, sc.Batch(sc.Deliveries))
+}
+
+// takeNumbered is take, and the number of the first event among what the session was ever sent.
+func (s *session) takeNumbered(c *outbox.Conn, sc *outbox.Scratch) (first uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first = s.sent.next()
+	s.takeLocked(c, sc)
+	return first
 }
 
 // drainAtOnce is how many deliveries a socket takes at a time.

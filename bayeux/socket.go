@@ -21,7 +21,7 @@ type socket struct {
 	// What a delivery touches fills a cache line.
 	conn     *outbox.Conn // static after serveSocket, like packed and h
 	h        *Handler
-	only     atomic.Pointer[session] // the one it serves, if that is one and it is not closing: Fill needs no lock then
+	only     atomic.Pointer[session] // the one it serves, if that is one, without acknowledgements, and it is not closing: Fill needs no lock then
 	mu       sync.Mutex              // guards what is not said to be something else
 	sessions []*session              // oldest first; copied when it changes
 	ask      atomic.Bool             // Fill is to ask whether what was sent has arrived
@@ -73,7 +73,7 @@ func (s *socket) write(frame []byte) {
 // Fill implements outbox.Source.
 func (s *socket) Fill(sc *outbox.Scratch) []byte {
 	if only := s.only.Load(); only != nil && !s.ask.Load() {
-		b := s.events(sc, only)
+		b := s.taken(sc, only)
 		sc.Dry = sc.Dry && !s.ask.Load()
 		return b
 	}
@@ -103,6 +103,10 @@ func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
 	if from.ack != nil {
 		return s.batch(sc, from)
 	}
+	return s.taken(sc, from)
+}
+
+func (s *socket) taken(sc *outbox.Scratch, from *session) []byte {
 	for {
 		r := from.take(s.conn, sc)
 		if len(sc.Deliveries) == 0 {
@@ -161,7 +165,7 @@ func (s *socket) detach(old *session) {
 
 // serves keeps only true; mu is held.
 func (s *socket) serves() {
-	if len(s.sessions) == 1 && !s.closing {
+	if len(s.sessions) == 1 && s.sessions[0].ack == nil && !s.closing {
 		s.only.Store(s.sessions[0])
 	} else {
 		s.only.Store(nil)

@@ -137,13 +137,13 @@ func (st *stream) check() {
 func (st *stream) Fill(sc *outbox.Scratch) []byte {
 	form := lineForm{st.s.form()}
 	for {
-		r := st.s.take(st.conn, sc)
+		first := st.s.takeNumbered(st.conn, sc)
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}
 		var b []byte
 		if st.h.keeps() {
-			b = form.appendNumbered(sc.Buf[:0], sc.Deliveries, r.from)
+			b = form.appendNumbered(sc.Buf[:0], sc.Deliveries, first)
 			sc.Buf = b
 		} else {
 			b = sc.Join(form, sc.Deliveries, form.append)
