@@ -21,6 +21,16 @@ func (s *socket) frames(sc *outbox.Scratch, to *session, ds []broker.Delivery) [
 	return to.form().frames(sc, ds)
 }
 
+// frame is frames for one message. A message without a form here has none.
+func (s *socket) frame(to *session, m *broker.Message) (b []byte) {
+	if s.packed {
+		b, _ = m.Encoded(to.packed())
+	} else {
+		b, _ = m.Encoded(to.form())
+	}
+	return b
+}
+
 // wireLimit is how many bytes a message may have on the wire: with compression more than MaxBody, for what cannot be compressed gets
 // longer, by an eighth with the least able of compressors.
 func (s *socket) wireLimit() int {

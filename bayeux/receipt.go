@@ -51,9 +51,29 @@ func (s *session) record(ds []broker.Delivery, batch *outbox.Batch) (r receipt) 
 	if len(ds) == 0 || !s.h.keeps() {
 		return r
 	}
-	o := &s.h.opts
 	r.began = s.sent.len() == 0
 	s.sent.push(ds, batch)
+	r.half = s.recorded()
+	return r
+}
+
+// recordOnly is record for one message.
+func (s *session) recordOnly(m *broker.Message) (r receipt) {
+	if !s.h.keeps() {
+		return r
+	}
+	r.began = s.sent.len() == 0
+	s.sent.pushOnly(m)
+	r.half = s.recorded()
+	return r
+}
+
+// recorded sees to the bound, and tells whether half of it is there, and nobody has been asked; mu is held.
+func (s *session) recorded() (half bool) {
+	o := &s.h.opts
+	if s.sent.len() < o.MaxUnconfirmed/2 && s.sent.size < o.MaxUnconfirmedBytes/2 {
+		return false
+	}
 	assumed := 0
 	for s.sent.len() > 1 && (s.sent.len() > o.MaxUnconfirmed || s.sent.size > o.MaxUnconfirmedBytes) && s.ack == nil {
 		s.sent.pop()
@@ -62,8 +82,7 @@ func (s *session) record(ds []broker.Delivery, batch *outbox.Batch) (r receipt) 
 	if assumed > 0 {
 		s.h.counters.assumed[AssumedBound].Add(uint64(assumed))
 	}
-	r.half = (s.sent.len() >= o.MaxUnconfirmed/2 || s.sent.size >= o.MaxUnconfirmedBytes/2) && s.asked <= s.sent.first
-	return r
+	return s.asked <= s.sent.first && (s.sent.len() >= o.MaxUnconfirmed/2 || s.sent.size >= o.MaxUnconfirmedBytes/2)
 }
 
 // requeue puts what is unconfirmed back in front of the queue; mu is held. The endpoint, if there is one, gets it next.

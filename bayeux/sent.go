@@ -54,12 +54,6 @@ func (l *sentList) next() uint64 { return l.first + uint64(l.count) }
 
 // push appends the messages of ds, of which batch may be the list.
 func (l *sentList) push(ds []broker.Delivery, batch *outbox.Batch) {
-	if len(ds) == 1 {
-		m := ds[0].Message
-		l.room()[0].message = m
-		l.pushed(1, 1, m.Size())
-		return
-	}
 	if batch != nil {
 		l.room()[0].batch = batch
 		l.pushed(1, len(batch.Messages), batch.Size)
@@ -76,6 +70,15 @@ func (l *sentList) push(ds []broker.Delivery, batch *outbox.Batch) {
 		l.pushed(n, n, bytes)
 		ds = ds[n:]
 	}
+}
+
+// pushOnly is push for one message.
+func (l *sentList) pushOnly(m *broker.Message) {
+	if l.tail == nil || int(l.end) == len(l.tail.entries) {
+		l.grow()
+	}
+	l.tail.entries[l.end].message = m
+	l.pushed(1, 1, m.Size())
 }
 
 // room is where entries may be put, one at least.

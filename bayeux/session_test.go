@@ -75,7 +75,7 @@ func TestSession_gives_only_to_its_endpoint(t *testing.T) {
 	s := newServer(t)
 	id := s.connected(`"/a"`)
 	near, _ := net.Pipe()
-	session, old, current := s.h.session(id), new(outbox.Conn), s.h.outbox.Attach(near, noSource{})
+	session, old, current := s.h.session(id), new(outbox.Conn), s.h.outbox.Attach(near, nothing{})
 	session.bind(&stream{h: s.h, conn: current})
 	s.event("/a", "1")
 	// A socket that is about to fill while a newer endpoint comes.
@@ -85,11 +85,6 @@ func TestSession_gives_only_to_its_endpoint(t *testing.T) {
 	session.take(current, &sc)
 	equal(t, "to the endpoint", len(sc.Deliveries), 1)
 }
-
-// noSource has nothing.
-type noSource struct{}
-
-func (noSource) Fill(*outbox.Scratch) []byte { return nil }
 
 func TestSession_is_forgotten_with_everything_it_held(t *testing.T) {
 	s := newServer(t)

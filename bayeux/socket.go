@@ -106,23 +106,34 @@ func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
 	return s.taken(sc, from)
 }
 
+// taken is events without the acknowledge extension.
 func (s *socket) taken(sc *outbox.Scratch, from *session) []byte {
+	if m, r := from.takeOnly(s.conn); m != nil {
+		if b := s.asking(sc, r, s.frame(from, m)); len(b) > 0 {
+			sc.Dry = true
+			return b
+		}
+	}
 	for {
 		r := from.take(s.conn, sc)
 		if len(sc.Deliveries) == 0 {
 			return nil
 		}
-		if r.began {
-			s.askLater(s.h.now())
-		}
-		b := s.frames(sc, from, sc.Deliveries)
-		if r.half {
-			b = s.askAlong(sc, b)
-		}
-		if len(b) > 0 {
+		if b := s.asking(sc, r, s.frames(sc, from, sc.Deliveries)); len(b) > 0 {
 			return b
 		}
 	}
+}
+
+// asking sees to it that is asked after b, which is about to be sent, and may put the question behind it.
+func (s *socket) asking(sc *outbox.Scratch, r receipt, b []byte) []byte {
+	if r.began {
+		s.askLater(s.h.now())
+	}
+	if r.half {
+		b = s.askAlong(sc, b)
+	}
+	return b
 }
 
 // bindSocket makes sock the session's endpoint. It is false for a session that is over.
