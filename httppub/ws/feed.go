@@ -126,21 +126,26 @@ func (s *socket) queued(ds []broker.Delivery, room int) []broker.Delivery {
 		if len(ds) == 0 {
 			break
 		}
-		for _, x := range ds {
-			s.feed.pass(x)
+		all := ds
+		ds = all[:0]
+		for _, x := range all {
+			if s.feed.pass(x) {
+				ds = append(ds, x)
+			}
 		}
-		ds = slices.DeleteFunc(ds, s.feed.unwanted)
 	}
 	return ds
 }
 
-// pass moves the cursors of the groups that a delivery is for, and counts it for those that wait for the end of their replay.
-func (d *feed) pass(x broker.Delivery) {
+// pass moves the cursors of the groups that a delivery is for, and counts it for those that wait for the end of their replay. It tells
+// whether there is one: it may have been queued before its subscription ended.
+func (d *feed) pass(x broker.Delivery) (wanted bool) {
 	if len(x.Also) == 0 && !d.thawing {
-		if g := d.groups[x.Pattern]; g != nil {
+		g := d.groups[x.Pattern]
+		if g != nil {
 			g.cursor.Pass(x.Message)
 		}
-		return
+		return g != nil
 	}
 	d.thawing = false
 	for _, g := range d.all {
@@ -152,16 +157,10 @@ func (d *feed) pass(x broker.Delivery) {
 		}
 		d.thawing = d.thawing || g.cursor.Frozen()
 	}
-}
-
-// unwanted tells of a delivery that was queued before its subscription ended.
-func (d *feed) unwanted(x broker.Delivery) bool {
 	for p := range x.Patterns() {
-		if d.groups[p] != nil {
-			return false
-		}
+		wanted = wanted || d.groups[p] != nil
 	}
-	return true
+	return wanted
 }
 
 func (g *group) has(p broker.Pattern) bool { return slices.Contains(g.patterns, p) }
