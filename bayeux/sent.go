@@ -21,12 +21,12 @@ type sentList struct {
 	// A delivery touches no more than this.
 	tail  *sentChunk // nil when empty
 	count uint32     // messages
-	end   int16      // place behind the newest entry in tail
+	end   uint8      // place behind the newest entry in tail
+	at    uint8      // place of the oldest entry in head
+	skip  int16      // messages of that entry's batch that are no longer there
 	size  int        // bytes of the messages, by Message.Size
 
 	head  *sentChunk // nil when empty
-	at    int16      // place of the oldest entry in head
-	skip  int16      // messages of that entry's batch that are no longer there
 	first uint64     // number of the oldest message
 	went  int        // bytes of all that the session was ever sent and that is no longer there
 }
@@ -90,7 +90,7 @@ func (l *sentList) room() []sentEntry {
 }
 
 func (l *sentList) pushed(entries, messages, bytes int) {
-	l.end += int16(entries)
+	l.end += uint8(entries)
 	l.count += uint32(messages)
 	l.size += bytes
 }

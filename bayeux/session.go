@@ -34,8 +34,17 @@ type session struct {
 	conn   *outbox.Conn // of the endpoint, if it has one: the bell of the queue
 	h      *Handler     // static after open, like queue, ack and placed
 	queue  *broker.Session
-	placed bool     // events have positions: the handshake asked for replay
-	sent   sentList // what the client has been sent and has not shown to have (receipt.go); its first fields
+	placed bool // events have positions: the handshake asked for replay
+
+	connected bool  // a connect has been accepted: from now on they are held
+	numbered  bool  // the last connect's id was higher than the one before
+	patient   bool  // a connect that was ready to wait has come
+	polled    bool  // the last connect was a request of its own
+	doubts    uint8 // how many times in a row a connect said that the answer before it was lost
+	over      bool  // it has ended: no endpoint may be added
+	stale     bool  // what followed on what was answered went a way that is lost
+
+	sent sentList // what the client has been sent and has not shown to have (receipt.go); its first fields
 
 	ack      *ackState // nil: without the acknowledge extension; what it points to is guarded by mu
 	asked    uint64    // up to where the socket's ping asks; 0: none is under way
@@ -53,18 +62,11 @@ type session struct {
 	replaying  sync.Mutex                       // one subscribe with a replay at a time: the broker refuses a second
 
 	held      *heldConnect  // the connect a socket holds
-	connected bool          // a connect has been accepted: from now on they are held
 	greeted   *socket       // the socket on which one has been answered
 	connectID uint64        // the id of the last connect as a number; 0 for none
-	numbered  bool          // and it was higher than the one before
-	patient   bool          // a connect that was ready to wait has come
-	polled    bool          // the last connect was a request of its own
-	doubts    uint8         // how many times in a row a connect said that the answer before it was lost
-	over      bool          // it has ended: no endpoint may be added
 	expiry    *broker.Timer // of the credential; nil: it has none
 
 	answered *poll  // whose response carried the last of it, if no connect came since
-	stale    bool   // what followed it went a way that is lost
 	replied  uint64 // up to where a connect reply followed on the socket
 }
 

@@ -18,18 +18,18 @@ import (
 // Gorilla upgrades and reads. Everything that is written goes through conn, in frames made here: nobody waits for the
 // socket, and a reply comes after the events that were there before it.
 type socket struct {
-	// What a delivery touches fills a cache line.
-	conn     *outbox.Conn // static after serveSocket, like packed and h
-	h        *Handler
-	only     atomic.Pointer[session] // the one it serves, if that is one, without acknowledgements, and it is not closing: Fill needs no lock then
-	mu       sync.Mutex              // guards what is not said to be something else
-	sessions []*session              // oldest first; copied when it changes
-	ask      atomic.Bool             // Fill is to ask whether what was sent has arrived
-	packed   bool                    // it negotiated compression
-	closing  bool                    // a close frame was sent: no more events, no more messages
+	// What a delivery touches is half a cache line.
+	conn    *outbox.Conn // static after serveSocket, like packed and h
+	h       *Handler
+	only    atomic.Pointer[session] // whom Fill serves without a lock: see serves
+	ask     atomic.Bool             // Fill is to ask whether what was sent has arrived
+	packed  bool                    // it negotiated compression
+	closing bool                    // a close frame was sent: no more events, no more messages
+	last    bool                    // the last session has gone: close once the client has had its chance
 
-	last     bool     // the last session has gone: close once the client has had its chance
-	departed *session // the last to end here, until the next one comes
+	mu       sync.Mutex // guards what is not said to be something else
+	sessions []*session // oldest first; copied when it changes
+	departed *session   // the last to end here, until the next one comes
 
 	timer *broker.Timer // static after serveSocket: next look at whether the peer is there; when closing, the end of patience
 
@@ -174,7 +174,8 @@ func (s *socket) detach(old *session) {
 	s.serves()
 }
 
-// serves keeps only true; mu is held.
+// serves notes whom Fill serves without a lock: the one session there is, unless it has the acknowledge extension or the socket is
+// closing. It is called whenever that changes; mu is held.
 func (s *socket) serves() {
 	if len(s.sessions) == 1 && s.sessions[0].ack == nil && !s.closing {
 		s.only.Store(s.sessions[0])
