@@ -54,7 +54,7 @@
 // back. None of the package's own besides. Timers run on the broker's wheel.
 //
 // Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
-// session's own. addresses.mu is innermost. Publishers call session.wake with a channel locked, so nothing that publishes, writes or takes Handler.mu
+// session's own. addresses.mu is innermost. Publishers call session.wake, or ring the outbox connection, with a channel locked, so nothing that publishes, writes or takes Handler.mu
 // happens under session.mu; a held poll is woken there by a deadline in the past. session.publishing is held over a publish and guards nothing
 // but its turn, as session.replaying does over a subscribe with a replay.
 //

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"waft/broker"
 	"waft/broker/outbox"
 )
@@ -76,4 +78,17 @@ func TestFill_is_dry_when_nothing_is_left(t *testing.T) {
 		fill(t, sock, `"/a"`, false)
 		fill(t, sock, "\x89", false)
 	})
+}
+
+// Events of a session whose socket is closing are for its next endpoint.
+func TestFill_of_a_closing_socket_gives_nothing(t *testing.T) {
+	s := newServer(t)
+	id := s.connected(`"/a"`)
+	sock := s.filled(id)
+	sock.shut(websocket.CloseNormalClosure, "")
+	s.event("/a", `"late"`)
+	if b := sock.Fill(new(outbox.Scratch)); len(b) > 0 {
+		t.Errorf("filled %q", b)
+	}
+	equal(t, "for the next", strings.Join(s.post(connect(id, `"9"`)).events(), ","), `"late"`)
 }

@@ -7,7 +7,8 @@
 //	Broker.Publish     check the text, ask the Authorizer, stamp id and time            publish.go
 //	Engine.Publish     idempotency, position, history, relay to other processes         engine.go, memory.go
 //	Broker.deliver     channel → n+2 patterns → snapshots of subscription lists         deliver.go, index.go
-//	Session.enqueue    bounded, never blocks; at the edge to not-empty calls Wake       session.go, queue.go
+//	Session.enqueue    bounded, never blocks                                            session.go, queue.go
+//	Bell.RingAll       for those that had nothing waiting, together; else Wake for each bell.go
 //	Session.Drain      or Receive, on the reader's side
 //	Message.Encoded    once for each wire form, shared by every session                 message.go
 //
@@ -41,7 +42,7 @@
 //
 // Outermost first: a channel's lock in the engine, a shard of the index, a session. The index is only locked to take a
 // snapshot or to change a list; no lock of it is held while a session is called. Nothing is called while a session's
-// lock is held. Authorizer, Wake, OnEvent and Retention must not call the broker.
+// lock is held. Authorizer, Wake, Bell, OnEvent and Retention must not call the broker.
 //
 // # Further files
 //

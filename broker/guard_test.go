@@ -20,8 +20,8 @@ func TestGuard_publish(t *testing.T) {
 	}{
 		// The message, and its id.
 		{0, brokertest.Guard{Allocs: 2.5, Calls: 0.5, Instructions: 12_000}},
-		// No allocation more for a thousand, and some 470 instructions each, the session's taking it out included.
-		{1000, brokertest.Guard{Allocs: 2.5, Calls: 0.5, Instructions: 12_000 + 1000*360}},
+		// No allocation more for a thousand, and some 220 instructions each, the session's taking it out included.
+		{1000, brokertest.Guard{Allocs: 2.5, Calls: 0.5, Instructions: 12_000 + 1000*280}},
 	} {
 		t.Run(fmt.Sprintf("sessions=%d", c.sessions), func(t *testing.T) {
 			x := brokertest.New(t, broker.Options{})

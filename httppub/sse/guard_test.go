@@ -21,7 +21,7 @@ func TestGuard_delivery(t *testing.T) {
 		{Text: []byte("GET /realm/x/events?" + query("/a") + " HTTP/1.1\r\nHost: x\r\n\r\n"), Until: `{"resumed":`},
 	}}}, streams))
 	brokertest.Guard{
-		Allocs: 0.2, Calls: 1.3, Writes: 1, Instructions: 1400,
+		Allocs: 0.2, Calls: 1.3, Writes: 1, Instructions: 1300,
 		Written: func() uint64 { return s.handler.outbox.Stats().Writes },
 	}.Hold(t, func() int {
 		for range messages {

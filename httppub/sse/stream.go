@@ -211,9 +211,9 @@ func (st *stream) attach(c *outbox.Conn) {
 	h := st.h
 	st.mu.Lock() // check may run before the timer is known
 	st.conn.Store(c)
-	st.session.Rings(c)
 	st.timer = h.broker.Wheel().AfterFunc(h.opts.KeepAlive, st.check)
 	st.mu.Unlock()
+	st.session.Rings(c)
 	h.mu.Lock()
 	h.streams[st] = struct{}{}
 	h.mu.Unlock()

@@ -32,7 +32,7 @@ func TestGuard_delivery(t *testing.T) {
 		runtime.Gosched()
 	}
 	brokertest.Guard{
-		Allocs: 0.2, Calls: 1.3, Writes: 1, Instructions: 2000,
+		Allocs: 0.2, Calls: 1.3, Writes: 1, Instructions: 1700,
 		Written: func() uint64 { return s.handler.outbox.Stats().Writes },
 	}.Hold(t, func() int {
 		for range messages {

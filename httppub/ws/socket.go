@@ -91,10 +91,10 @@ func (s *socket) attach(c *outbox.Conn) {
 	h.counters.opened.Add(1)
 	s.mu.Lock() // check may run before the timer is known
 	s.conn.Store(c)
-	s.session.Rings(c)
 	s.timer = h.broker.Wheel().AfterFunc(s.firstCheck(), s.check)
 	s.feed.begin(h.now())
 	s.mu.Unlock()
+	s.session.Rings(c)
 	h.mu.Lock()
 	h.sockets[s] = struct{}{}
 	h.mu.Unlock()
