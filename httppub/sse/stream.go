@@ -72,7 +72,10 @@ func (st *stream) farewell(c *outbox.Conn, reason error) {
 	first := !st.said
 	st.said = true
 	st.mu.Unlock()
-	if first && !errors.Is(reason, errGone) {
+	if !first {
+		return // whoever was closes it, behind the last event
+	}
+	if !errors.Is(reason, errGone) {
 		_ = c.Write(endEvent(reason)) // it may be closed
 	}
 	_ = c.Finish()
