@@ -8,14 +8,13 @@ import "slices"
 // One in, one out touches the first four fields and no others, which share a cache line with what else of a session a delivery touches.
 type queue struct {
 	count   int32
-	more    bool     // something behind pattern is in use
+	head    int32    // where the others begin in rest, and one; 0: nothing behind pattern is in use
 	message *Message // of the oldest, if count > 0
 	pattern Pattern  // likewise; left behind when it goes
 
 	also  []Pattern  // likewise
-	bytes int        // of all that waits, if more
-	head  int        //
-	rest  []Delivery // the others, from head on
+	bytes int        // of all that waits
+	rest  []Delivery // the others, behind what has been taken
 }
 
 // keepCap is the largest backing array an empty queue keeps: about 1 KB, which sixteen in flight fit in.
@@ -26,7 +25,7 @@ func (q *queue) len() int { return int(q.count) }
 // size is the bytes of all that waits.
 func (q *queue) size() int {
 	switch {
-	case q.more:
+	case q.head > 0:
 		return q.bytes
 	case q.count > 0:
 		return q.message.Size()
@@ -51,8 +50,8 @@ func (q *queue) push(d Delivery) {
 
 // pushBehind is push for a message of that Size where there is another.
 func (q *queue) pushBehind(d Delivery, size int) {
-	if !q.more {
-		q.bytes, q.more = q.message.Size(), true
+	if q.head == 0 {
+		q.bytes, q.head = q.message.Size(), 1
 	}
 	q.bytes += size
 	q.rest = append(q.rest, d)
@@ -62,17 +61,17 @@ func (q *queue) pushBehind(d Delivery, size int) {
 func (q *queue) setFirst(d Delivery) {
 	q.message, q.pattern = d.Message, d.Pattern
 	switch {
-	case q.more:
+	case q.head > 0:
 		q.also = d.Also
 	case d.Also != nil:
-		q.also, q.bytes, q.more = d.Also, d.Message.Size(), true
+		q.also, q.bytes, q.head = d.Also, d.Message.Size(), 1
 	}
 }
 
 // first is the oldest, if there is one.
 func (q *queue) first() Delivery {
 	d := Delivery{Message: q.message, Pattern: q.pattern}
-	if q.more {
+	if q.head > 0 {
 		d.Also = q.also
 	}
 	return d
@@ -86,13 +85,13 @@ func (q *queue) pop() Delivery {
 		return d
 	}
 	q.bytes -= d.Message.Size()
-	q.setFirst(q.rest[q.head])
-	q.rest[q.head] = Delivery{}
+	q.setFirst(q.rest[q.head-1])
+	q.rest[q.head-1] = Delivery{}
 	q.head++
-	if q.head > 64 && q.head > len(q.rest)/2 { // a queue that never empties must not grow for ever
-		q.rest = append(q.rest[:0], q.rest[q.head:]...)
+	if at := int(q.head) - 1; at > 64 && at > len(q.rest)/2 { // a queue that never empties must not grow for ever
+		q.rest = append(q.rest[:0], q.rest[at:]...)
 		clear(q.rest[len(q.rest):cap(q.rest)])
-		q.head = 0
+		q.head = 1
 	}
 	return d
 }
@@ -114,7 +113,7 @@ func (q *queue) drain(buf []Delivery) []Delivery {
 	}
 	buf = append(buf, q.first())
 	if q.count > 1 {
-		buf = append(buf, q.rest[q.head:]...)
+		buf = append(buf, q.rest[q.head-1:]...)
 	}
 	q.reset()
 	return buf
@@ -129,7 +128,7 @@ func (q *queue) pushFront(ds []Delivery) {
 
 func (q *queue) reset() {
 	q.count, q.message = 0, nil
-	if q.more {
+	if q.head > 0 {
 		q.resetMore()
 	}
 }
@@ -141,5 +140,5 @@ func (q *queue) resetMore() {
 	} else {
 		q.rest = nil
 	}
-	q.more, q.also, q.bytes, q.head = false, nil, 0, 0
+	q.also, q.bytes, q.head = nil, 0, 0
 }

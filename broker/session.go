@@ -88,7 +88,11 @@ type Session struct {
 	bell    Bell       // rung by publishes in place of opts.Wake; nil: there is none
 	gone    bool       // ended is not nil
 	awaited bool       // arrived is not nil
-	queue   queue      // its first fields
+
+	replaying bool         // subscriptions of the session hold back what is live
+	held      atomic.Int32 // Hold minus Release
+
+	queue queue // its first fields
 
 	ended   error         // why, once it has
 	arrived chan struct{} // made by Receive, closed when something is queued or the session ends
@@ -101,9 +105,6 @@ type Session struct {
 
 	active  atomic.Int64 // nanoseconds since the broker began, of the last sign of life
 	dropped atomic.Uint64
-	held    atomic.Int32 // Hold minus Release
-
-	replaying bool // subscriptions of the session hold back what is live; guarded by mu again, like what follows
 
 	subs   subset
 	expiry *Timer
