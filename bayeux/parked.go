@@ -28,6 +28,7 @@ type parked struct {
 	// owned by Run
 	phase phase
 	more  bool   // there may be something to read
+	ends  bool   // the end is behind what there is: it is told of once
 	heard bool   // the next request has come, and stays where it is
 	until int64  // on the handler's clock: when the hold ends, or the wait for a next request; 0: never
 	head  uint64 // of the poll, as heads numbers it; 0: it is not known
@@ -75,12 +76,12 @@ func (c *heldPoll) holds() {
 // Run implements park.Owner.
 func (c *heldPoll) Run(w *park.Worker, what park.Happened) (done bool) {
 	c.more = c.more || what&(park.Readable|park.HungUp) != 0
-	hungUp := what&park.HungUp != 0
+	c.ends = c.ends || what&park.HungUp != 0
 	switch c.phase {
 	case holding:
 		return c.runHeld(w)
 	case resting:
-		return c.runResting(w, hungUp)
+		return c.runResting(w)
 	case unparked, serving, ended:
 	}
 	return true
@@ -174,7 +175,7 @@ func (c *heldPoll) rests() {
 }
 
 // runResting serves a next request, or ends the connection.
-func (c *heldPoll) runResting(w *park.Worker, hungUp bool) (done bool) {
+func (c *heldPoll) runResting(w *park.Worker) (done bool) {
 	h := c.s.h
 	switch {
 	case !c.reusable():
@@ -196,7 +197,7 @@ func (c *heldPoll) runResting(w *park.Worker, hungUp bool) (done bool) {
 		return true
 	}
 	// What came with this was read with it. The end did not, if it was announced together; and something may be left.
-	c.more = hungUp || n == len(w.Buf)
+	c.more = c.ends || n == len(w.Buf)
 	return c.received(w, w.Buf[:n])
 }
 
