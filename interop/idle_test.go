@@ -16,7 +16,7 @@ import (
 var idleSessions = flag.Int("idle", 1000, "sessions of each kind that TestIdle_memory holds")
 
 // What an idle session may cost the server, heap and stacks: WebSocket and stream 6 KB,
-// held poll 20 KB. What the kernel keeps for a socket is not in it, nor
+// held poll 5 KB. What the kernel keeps for a socket is not in it, nor
 // is the client, which is another process. `make bench-idle` holds 10,000 of each, or as
 // many as the machine allows.
 func TestIdle_memory(t *testing.T) {
@@ -25,8 +25,8 @@ func TestIdle_memory(t *testing.T) {
 		budget          float64
 	}{
 		{"WebSocket, connect held", websocketType, 6_000},
-		{"long poll held", pollingType, 20_000},
-		{"callback poll held", callbackType, 20_000},
+		{"long poll held", pollingType, 5_000},
+		{"callback poll held", callbackType, 5_000},
 		{"Bayeux over EventSource", streamType, 6_000},
 		{"event stream", "events", 6_000},
 		{"WebSocket without Bayeux", "ws", 6_000},
