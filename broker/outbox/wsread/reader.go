@@ -82,40 +82,54 @@ func (r *Reader) Closed() {
 
 // Run implements park.Owner.
 func (r *Reader) Run(w *park.Worker, what park.Happened) (done bool) {
-	if r.ended {
-		return true
-	}
 	r.hungUp = r.hungUp || what&park.HungUp != 0
-	n, err := w.Read(&r.socket)
-	switch {
-	case err != nil || n == 0:
-		ahead := r.ahead
-		r.leave(func() { r.block(ahead) }) // gorilla is to find the same
-		return true
-	case n < 0:
-		return true
+	for range readsPerRun {
+		if r.ended {
+			return true
+		}
+		n, err := w.Read(&r.socket)
+		switch {
+		case err != nil || n == 0:
+			ahead := r.ahead
+			r.leave(func() { r.block(ahead) }) // gorilla is to find the same
+			return true
+		case n < 0:
+			return true
+		}
+		served := r.read(w, w.Buf[:n])
+		// What was there was read with this: nobody tells that there is more of it, nor that the end, which has been told of, is next.
+		// And to serve a message takes a while, in which the next may have come: whoever publishes one after the other has them joined.
+		if !served && !r.hungUp && n < len(w.Buf) {
+			return true
+		}
 	}
-	// What was there was read with this: nobody tells that there is more of it, nor that the end, which has been told of, is next.
-	if r.hungUp || n == len(w.Buf) {
-		r.socket.Ring()
-	}
-	b, own := w.Buf[:n], false
-	if len(r.ahead) > 0 {
-		b, own, r.ahead = append(r.ahead, b...), true, nil
+	r.socket.Ring() // others have their turn
+	return true
+}
+
+// readsPerRun keeps a peer who never stops from holding up the others.
+const readsPerRun = 16
+
+// read serves what b begins with, which is the worker's, and keeps what is left over. It tells whether there was a message.
+func (r *Reader) read(w *park.Worker, b []byte) (served bool) {
+	own := len(r.ahead) > 0
+	if own {
+		b, r.ahead = append(r.ahead, b...), nil
 	}
 	for len(b) > 0 && !r.ended {
 		u := next(b, r.limit, r.packed)
 		if u.kind == part {
-			if !own { // the worker's
+			if !own {
 				b = slices.Clone(b)
 			}
 			r.keep(b)
 			break
 		}
 		r.serve(w, u, b)
+		served = served || u.kind == message
 		b = b[u.size:]
 	}
-	return true
+	return served
 }
 
 // keep keeps a part of a message until the rest comes.

@@ -62,6 +62,7 @@ type diary struct {
 	half   bool // of a message more is not read
 	refuse string
 	free   <-chan struct{} // nil: nothing waits for it
+	during func()          // while a message is served; nil: nothing
 
 	serving sync.Mutex // two at a time would be wrong
 	notes   []string
@@ -98,6 +99,9 @@ func (d *diary) Take(kind int, body io.Reader) (func(), error) {
 		if d.free != nil {
 			<-d.free
 		}
+		if d.during != nil {
+			d.during()
+		}
 		d.note("%d %q", kind, b)
 	}, nil
 }
@@ -121,6 +125,19 @@ func (d *diary) Failed(err error) {
 // read has a diary read a connection, and gives its other end. x may be nil.
 func read(t testing.TB, x *park.Lot, packed bool, set func(*diary)) (*diary, *net.UnixConn) {
 	t.Helper()
+	d, client := upgraded(t, packed, set)
+	d.reader.Park(d.nc, d.options(x, packed))
+	d.reader.Start()
+	return d, client
+}
+
+func (d *diary) options(x *park.Lot, packed bool) Options {
+	return Options{Owner: d, Limit: limit, Packed: packed, Lot: x}
+}
+
+// upgraded is a connection that nobody reads yet.
+func upgraded(t testing.TB, packed bool, set func(*diary)) (*diary, *net.UnixConn) {
+	t.Helper()
 	client, err := net.Dial("unix", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +147,7 @@ func read(t testing.TB, x *park.Lot, packed bool, set func(*diary)) (*diary, *ne
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close(); nc.Close() })
-	d := &diary{nc: nc, noted: make(chan struct{}, 10), failed: make(chan struct{}), t: t}
+	d := &diary{nc: nc, noted: make(chan struct{}, 100), failed: make(chan struct{}), t: t}
 	if set != nil {
 		set(d)
 	}
@@ -143,8 +160,6 @@ func read(t testing.TB, x *park.Lot, packed bool, set func(*diary)) (*diary, *ne
 	if err := d.reader.Upgrade(&u, hijacked{httptest.NewRecorder(), nc}, r); err != nil {
 		t.Fatal(err)
 	}
-	d.reader.Park(nc, Options{Owner: d, Limit: limit, Packed: packed, Lot: x})
-	d.reader.Start()
 	return d, client.(*net.UnixConn)
 }
 
@@ -377,6 +392,50 @@ func TestReader_has_no_goroutine_while_nothing_comes(t *testing.T) {
 	for runtime.NumGoroutine() > before+n/2 { // the last ones are about to end, and the lot has some of its own
 		runtime.Gosched()
 	}
+}
+
+// counted counts how many times a reader is run.
+type counted struct {
+	*Reader
+	runs int
+}
+
+func (c *counted) Run(w *park.Worker, what park.Happened) bool {
+	c.runs++
+	return c.Reader.Run(w, what)
+}
+
+// What comes while a message is served is read with it, and not some time later: so what somebody publishes message by message is there together
+// when sockets are written to, and joined. But a peer who goes on for ever does not hold up the others.
+func TestReader_goes_on_reading_after_a_message_for_a_while(t *testing.T) {
+	x := lot(t)
+	const messages = 2 * readsPerRun
+	var runs []int // by the message
+	var client net.Conn
+	c := new(counted)
+	d, other := upgraded(t, false, func(d *diary) {
+		d.during = func() {
+			if runs = append(runs, c.runs); len(runs) < messages {
+				write(t, client, appendFrame(nil, fin|text, "next"))
+			}
+		}
+	})
+	client, c.Reader = other, &d.reader
+	d.reader.Park(d.nc, d.options(nil, false))
+	if err := d.reader.socket.Park(x, d.nc, c); err != nil {
+		t.Fatal(err)
+	}
+	d.reader.parked = true
+	d.reader.Start()
+	write(t, client, appendFrame(nil, fin|text, "first"))
+	d.await(messages)
+	for i, n := range runs {
+		if want := 1 + i/readsPerRun; n != want {
+			t.Errorf("message %d was read in run %d, want %d", i, n, want)
+		}
+	}
+	client.Close()
+	d.all()
 }
 
 // A message that is served somewhere else holds up those behind it, and no other socket.
