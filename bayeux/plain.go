@@ -24,6 +24,9 @@ func plainConnect(text string) (m message, ok bool) {
 		}
 		switch name {
 		case "channel":
+			if value != "/meta/connect" { // most others begin with it, and cost no more than that
+				return m, false
+			}
 			m.channel, m.channelJSON = value, raw
 		case "clientId":
 			m.clientID = value

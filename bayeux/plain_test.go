@@ -12,7 +12,7 @@ func TestPlainConnect(t *testing.T) {
 		`{"id":"1","channel":"/meta/connect","connectionType":"long-polling","clientId":"c"}`:                 true,
 		` [ { "channel" : "/meta/connect", "clientId": "c", "connectionType": "long-polling", "id": "1" } ] `: true,
 		`[{"channel":"/meta/connect"}]`:                                                                       true,
-		`[{"channel":"/meta/publish","id":"2","channel":"/meta/connect","id":""}]`:                            true, // the last counts
+		`[{"channel":"/meta/publish","id":"2","channel":"/meta/connect","id":""}]`:                            false, // the parser's: the last counts
 		`[{"channel":"/meta/connect","clientId":"c","connectionType":"long-polling","id":1}]`:                 false,
 		`[{"channel":"/meta/connect","clientId":"c","connectionType":"long-polling","advice":{"timeout":0}}]`: false,
 		`[{"channel":"/meta/connect","clientId":"c","connectionType":"long-polling","ext":{"token":"t"}}]`:    false,
