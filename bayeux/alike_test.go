@@ -138,15 +138,7 @@ func TestAlike_it_is_answered_as_any_other(t *testing.T) {
 func (s *server) oneRests(others int) {
 	s.t.Helper()
 	s.polling(others, 1)
-	eventually(s.t, func() bool {
-		s.h.addresses.mu.Lock()
-		defer s.h.addresses.mu.Unlock()
-		open := 0
-		for _, x := range s.h.addresses.known {
-			open += x.open
-		}
-		return open == others
-	})
+	eventually(s.t, func() bool { return s.openNow() == others })
 }
 
 var random = regexp.MustCompile(`[A-Z2-7]{32}|Date: .*|Retry-After: .*|Content-Length: .*|"interval":[0-9]+`)

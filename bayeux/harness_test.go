@@ -572,6 +572,16 @@ func (c *wsClient) connected(subscriptions ...string) string {
 	return id
 }
 
+// openNow is what all addresses have open, as it is counted.
+func (s *server) openNow() (open int) {
+	s.h.addresses.mu.Lock()
+	defer s.h.addresses.mu.Unlock()
+	for _, a := range s.h.addresses.known {
+		open += a.open
+	}
+	return open
+}
+
 // rawConn speaks HTTP by hand.
 func (s *server) rawConn() (net.Conn, *bufio.Reader) {
 	s.t.Helper()

@@ -473,29 +473,21 @@ func TestParked_a_panic_behind_the_handler(t *testing.T) {
 // What an address has open is counted while a poll is held, and no longer.
 func TestParked_polls_count_for_their_address(t *testing.T) {
 	s := newServer(t, handedBack, longLived, func(o *Options, _ *broker.Options) { o.Limits.AddressConnections = 3 })
-	open := func() (n int) {
-		s.h.addresses.mu.Lock()
-		defer s.h.addresses.mu.Unlock()
-		for _, a := range s.h.addresses.known {
-			n += a.open
-		}
-		return n
-	}
 	id := s.connected(`"/a"`)
 	w := s.wire()
 	for i := range 5 {
 		w.send(rawPost(connect(id, `"1"`)))
 		s.heldNow(1)
-		eventually(t, func() bool { return open() == 1 })
+		eventually(t, func() bool { return s.openNow() == 1 })
 		s.event("/a", fmt.Sprint(i))
 		w.messages()
 		s.idleNow(1)
-		eventually(t, func() bool { return open() == 0 })
+		eventually(t, func() bool { return s.openNow() == 0 })
 	}
 	w.send(rawPost(connect(id, `"1"`)))
 	s.heldNow(1)
 	w.nc.Close()
-	eventually(t, func() bool { return open() == 0 })
+	eventually(t, func() bool { return s.openNow() == 0 })
 }
 
 // Many clients poll while many messages are published, others come and leave in between, and the handler stops in the end: those who

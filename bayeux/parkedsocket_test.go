@@ -37,15 +37,7 @@ func (s *server) socketed() (nc *net.TCPConn, r *bufio.Reader, id string) {
 // socketless waits until nothing is left of sockets, but their sessions.
 func (s *server) socketless() {
 	s.t.Helper()
-	eventually(s.t, func() bool {
-		open := 0
-		s.h.addresses.mu.Lock()
-		for _, a := range s.h.addresses.known {
-			open += a.open
-		}
-		s.h.addresses.mu.Unlock()
-		return s.h.Stats().Sockets == 0 && open == 0
-	})
+	eventually(s.t, func() bool { return s.h.Stats().Sockets == 0 && s.openNow() == 0 })
 }
 
 func TestSocket_ends_however_its_client_leaves(t *testing.T) {

@@ -57,15 +57,7 @@ func (s *server) streaming(id string) (st *stream) {
 // streamless waits until nothing is left of streams, but their sessions.
 func (s *server) streamless(sessions ...string) {
 	s.t.Helper()
-	eventually(s.t, func() bool {
-		open := 0
-		s.h.addresses.mu.Lock()
-		for _, a := range s.h.addresses.known {
-			open += a.open
-		}
-		s.h.addresses.mu.Unlock()
-		return s.h.Stats().Streams == 0 && open == 0
-	})
+	eventually(s.t, func() bool { return s.h.Stats().Streams == 0 && s.openNow() == 0 })
 	for _, id := range sessions {
 		if session := s.h.session(id); session != nil && session.hasStream() {
 			s.t.Error("the session has its stream still")
