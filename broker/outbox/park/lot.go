@@ -97,6 +97,7 @@ type loop struct {
 	seen     uint64 // taken, when watch looked last
 	workers  int    // those that wait and those that are away are some of them
 	waiting  int    // for the signal
+	excess   int    // of those that have been signalled, these are to end
 	away     int    // may be waiting for something else
 	watching bool
 	watch    *time.Timer
@@ -143,11 +144,16 @@ func (l *loop) add(sockets ...*Socket) {
 	if l.workers == l.waiting+l.away {
 		l.rouse()
 	}
+	l.lookLater()
+	l.mu.Unlock()
+}
+
+// lookLater has look called in a while; mu is held.
+func (l *loop) lookLater() {
 	if !l.watching {
 		l.watching = true
 		l.watch.Reset(patience)
 	}
-	l.mu.Unlock()
 }
 
 // rouse has one worker more run the list; mu is held.
@@ -187,6 +193,12 @@ func (l *loop) take() *Socket {
 		<-l.signal
 		runtime.Gosched() // those who are about to ring go first: then a socket is run once for what several have to say
 		l.mu.Lock()
+		if l.excess > 0 {
+			if l.excess--; l.head == len(l.list) { // else there is work again, and nobody else was told of it
+				l.workers--
+				return nil
+			}
+		}
 	}
 	s := l.list[l.head]
 	l.list[l.head] = nil
@@ -195,8 +207,8 @@ func (l *loop) take() *Socket {
 	return s
 }
 
-// spares is how many workers of a loop wait at most. One is enough, but for owners that wait: to make a worker for each time, and for its
-// stack to grow, would cost more than most of what they do.
+// spares is how many workers of a loop wait at most, and one when it has nothing to do. One is enough, but for owners that wait: to make a worker for each
+// time, and for its stack to grow, would cost more than most of what they do.
 const spares = 8
 
 // largeList is more than an idle loop keeps room for.
@@ -206,12 +218,16 @@ const largeList = 8 << 10
 const patience = 10 * time.Millisecond
 
 // look runs every so often while there is work. A worker that has taken nothing since the last time stands in an owner that
-// blocks and has not said so: another takes its place.
+// blocks and has not said so: another takes its place. When there is no work any more, one worker is left to wait.
 func (l *loop) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.head == len(l.list) || l.stopped && l.workers == 0 {
 		l.watching = false
+		for ; l.waiting > 1; l.waiting-- {
+			l.excess++
+			l.signal <- struct{}{}
+		}
 		return
 	}
 	if l.taken == l.seen {

@@ -384,7 +384,7 @@ func TestLoop_an_owner_that_blocks_does_not_hold_up_the_others(t *testing.T) {
 	equal(t, "read", <-read, "and on")
 }
 
-// One that says that it may wait holds up nobody, however many they are, and leaves no more workers than wait for the next.
+// One that says that it may wait holds up nobody, however many they are, and leaves one worker, who waits for the next.
 func TestLoop_an_owner_that_is_away_holds_up_nobody(t *testing.T) {
 	x := lot(t)
 	const owners = 3 * spares
@@ -413,13 +413,16 @@ func TestLoop_an_owner_that_is_away_holds_up_nobody(t *testing.T) {
 	_, read := parkReader(t, x, here)
 	write(t, there, "meanwhile")
 	equal(t, "read", <-read, "meanwhile")
+	l := x.list[0]
+	l.mu.Lock()
+	l.watching = false // from now on somebody does: who comes back
+	l.mu.Unlock()
 	close(free)
 	for range owners {
 		<-back
 	}
-	for workers := owners; workers > spares; { // those that are too many are about to end
+	for workers := owners; workers > 1; { // those that are too many are about to end
 		runtime.Gosched()
-		l := x.list[0]
 		l.mu.Lock()
 		workers = l.workers
 		l.mu.Unlock()

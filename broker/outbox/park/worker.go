@@ -40,6 +40,7 @@ func (w *Worker) Back() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.away--
+		l.lookLater() // there may be more workers than are needed now
 	}
 }
 
