@@ -96,7 +96,7 @@ func TestBench_peers(t *testing.T) {
 				continue
 			}
 			for _, r := range races {
-				if !v.enters(r) {
+				if v.transport(r) == "" {
 					continue
 				}
 				l := thrice(func() (l *lap) {
@@ -124,14 +124,17 @@ func measureWaiting(t *testing.T) {
 		table += fmt.Sprintf(" %s |", r.name)
 	}
 	table += "\n|---|---|---|---|\n"
-	for _, v := range rivals[1:] { // the floor knows nothing of its connections
+	for _, v := range rivals {
+		if v.name == "floor" || v.name == silentFloor { // it knows nothing of its connections
+			continue
+		}
 		if *benchOnly != "" && *benchOnly != v.name || missing(v.needs...) != nil {
 			continue
 		}
 		table += fmt.Sprintf("| %s |", v.name)
 		for _, r := range waiting {
 			cell := "–"
-			if v.enters(r) {
+			if v.transport(r) != "" {
 				r.args = []string{"idle", "--subscribers", strconv.Itoa(connections)}
 				t.Run("waiting/"+v.name+"/"+r.name, func(t *testing.T) {
 					if l := v.run(t, r); l != nil {
@@ -146,9 +149,14 @@ func measureWaiting(t *testing.T) {
 	fmt.Print(table)
 }
 
-// enters tells whether the rival has such a transport.
-func (v rival) enters(r race) bool {
-	return slices.ContainsFunc(r.transports, func(transport string) bool { return slices.Contains(v.speaks, transport) })
+// transport is the rival's in a race; "": it has none of the race's.
+func (v rival) transport(r race) string {
+	for _, transport := range r.transports {
+		if slices.Contains(v.speaks, transport) {
+			return transport
+		}
+	}
+	return ""
 }
 
 // run starts the rival, measures it, and stops it.
@@ -157,18 +165,16 @@ func (v rival) run(t *testing.T, r race) *lap {
 	if err := await(v.name, running.ready); err != nil {
 		t.Fatalf("%v\n%s", err, running.proc.log)
 	}
-	for _, transport := range r.transports {
-		flags, speaks := running.kinds[transport]
-		if !speaks {
-			continue
-		}
-		if !running.several {
-			defer running.proc.kill() // a thousand clients that say goodbye are nothing to wait for
-		}
-		l := benchLap(t, running.proc, slices.Concat(r.args, flags, []string{"--transport", transport, "--duration", *benchDuration, "--warmup", "500ms"})...)
-		return &l
+	transport := v.transport(r)
+	if transport == "" {
+		return nil
 	}
-	return nil
+	if !running.several {
+		defer running.proc.kill() // a thousand clients that say goodbye are nothing to wait for
+	}
+	l := benchLap(t, running.proc, slices.Concat(r.args, running.kinds[transport],
+		[]string{"--transport", transport, "--duration", *benchDuration, "--warmup", "500ms"})...)
+	return &l
 }
 
 // benchLap runs `waft bench` on the second core. A run that found losses still has a report.
@@ -208,7 +214,7 @@ func printRace(r race, laps map[string][]lap) {
 			wrong[2] += l.Deliver.Disorder
 		}
 		fmt.Printf("| %s | %s µs | %s | %s | %.0f | %s ms | %s ms | %d, %d, %d | %s |\n", v.name, spread(all, perDelivery),
-			times(all, together(laps[r.name+"waft"]), perDelivery), times(all, together(laps[r.name+"floor"]), perDelivery),
+			times(all, together(laps[r.name+"waft"]), perDelivery), times(all, together(laps[r.name+v.floor(r)]), perDelivery),
 			median(all, func(l lap) float64 { return l.Deliver.PerSecond }),
 			spread(all, func(l lap) float64 { return l.Deliver.Latency.P50 / 1000 }), spread(all, func(l lap) float64 { return l.Deliver.Latency.P99 / 1000 }),
 			wrong[0], wrong[1], wrong[2], count(all))

@@ -42,7 +42,7 @@ func TestBench_scale(t *testing.T) {
 				}
 				l := thrice(func() (l *lap) {
 					t.Run(fmt.Sprintf("%d/%d/%s", round+1, n, v.name), func(t *testing.T) {
-						l = v.run(t, race{transports: []string{"websocket", "raw"}, args: args})
+						l = v.run(t, race{transports: []string{"websocket"}, args: args})
 						if d := l.Deliver; d.Lost+d.Repeated+d.Disorder > 0 {
 							t.Errorf("%d lost, %d repeated, %d out of order", d.Lost, d.Repeated, d.Disorder)
 						}

@@ -6,7 +6,8 @@
 //
 //	floor ADDRESS      any GET subscribes, any POST publishes its body
 //
-// A GET that upgrades gets WebSocket frames; one that accepts text/event-stream gets events; any other is a long poll (polls.go).
+// A GET that upgrades gets WebSocket frames, on /bayeux after what a Bayeux client says first (bayeux.go); one that accepts
+// text/event-stream gets events; any other is a long poll (polls.go).
 package main
 
 import (
@@ -62,7 +63,7 @@ func (f *floor) serve(nc net.Conn) {
 			return
 		}
 		if r.Method == http.MethodGet {
-			f.subscribe(nc, r.Header)
+			f.subscribe(nc, in, r)
 			return
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
@@ -74,17 +75,26 @@ func (f *floor) serve(nc net.Conn) {
 	}
 }
 
-func (f *floor) subscribe(nc net.Conn, asked http.Header) {
+func (f *floor) subscribe(nc net.Conn, in *bufio.Reader, r *http.Request) {
+	key := r.Header.Get("Sec-WebSocket-Key")
+	if key != "" {
+		sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 §4.2.2
+		_, err := io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
+			base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
+		if err != nil {
+			log.Fatal("floor: upgrading: ", err)
+		}
+		if r.URL.Path == "/bayeux" {
+			converse(nc, in)
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fd := own(nc)
-	switch key := asked.Get("Sec-WebSocket-Key"); {
+	switch {
 	case key != "":
 		f.sockets = append(f.sockets, fd)
-		sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 §4.2.2
-		write(fd, []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+
-			base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n"))
-	case asked.Get("Accept") == "text/event-stream":
+	case r.Header.Get("Accept") == "text/event-stream":
 		f.streams = append(f.streams, fd)
 		write(fd, []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"))
 	default:
