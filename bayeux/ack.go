@@ -136,7 +136,7 @@ func (x *exchange) connectBatch(s *session, c *heldConnect, hold time.Duration) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
-		x.tooLate(s, c.id, unknownClient(s.id))
+		x.tooLate(s, c.id, unknownClient(s.id()))
 	} else if s.endpoint == x.sock {
 		c.due = hold <= 0 || s.greeted != x.sock
 		s.connected, s.greeted, s.held = true, x.sock, c

@@ -40,7 +40,7 @@ func TestAck_a_superseded_connect_closes_a_batch_without_the_newer_ones_events(t
 		number := parseReply(t, "["+string(older.buf)+"]")[0].Get("ext.ack").Raw
 		both[1].answer(&events, &newer)
 		// The response with the event is lost; the older one has arrived, if any.
-		got := s.post(acking(connectNow(session.id, `"9"`), number)).events()
+		got := s.post(acking(connectNow(session.id(), `"9"`), number)).events()
 		if number < parseReply(t, "["+string(newer.buf)+"]")[0].Get("ext.ack").Raw {
 			equal(t, "events", strings.Join(got, ","), "1")
 		}

@@ -73,7 +73,7 @@ func (x *exchange) tooLate(s *session, id string, unknown fault) {
 // connectReply is the reply to a connect that went well.
 func (s *session) connectReply(id string, batch uint64) reply {
 	s.h.counters.connects.Add(1)
-	r := reply{id: id, clientID: s.id, channel: jsonConnect, successful: true, advice: s.h.advice.retry}
+	r := reply{id: id, clientID: s.id(), channel: jsonConnect, successful: true, advice: s.h.advice.retry}
 	r.addBatch(batch)
 	return r
 }
@@ -82,7 +82,7 @@ func (s *session) connectReply(id string, batch uint64) reply {
 func (s *session) farewellReply(id string, batch uint64, f farewell) reply {
 	r := reply{id: id, channel: jsonConnect, successful: f.successful, fault: f.fault, advice: f.advice}
 	if f.successful {
-		r.clientID = s.id
+		r.clientID = s.id()
 		r.addBatch(batch)
 	}
 	return r
@@ -115,7 +115,7 @@ func (x *exchange) connectSocket(s *session, m *message, hold time.Duration) {
 	s.mu.Lock()
 	if s.over {
 		s.mu.Unlock()
-		x.tooLate(s, c.id, unknownClient(s.id))
+		x.tooLate(s, c.id, unknownClient(s.id()))
 		return
 	}
 	older := s.unhold()

@@ -38,7 +38,7 @@ func (w *window) init(length time.Duration) {
 func (w *window) sum(s *session, m *message) uint64 {
 	var h maphash.Hash
 	h.SetSeed(w.seed)
-	for _, part := range [...]string{s.id, m.id, m.channel, m.data} {
+	for _, part := range [...]string{s.id(), m.id, m.channel, m.data} {
 		h.WriteString(part)
 		h.WriteByte(0)
 	}

@@ -31,7 +31,7 @@ func (x *exchange) disconnect(m *message) {
 		r := s.farewellReply(held.id, held.batch, farewell{successful: true, advice: x.h.advice.none})
 		x.replies.add(&r)
 	}
-	x.replies.add(&reply{id: m.id, clientID: s.id, channel: jsonDisconnect, successful: true})
+	x.replies.add(&reply{id: m.id, clientID: s.id(), channel: jsonDisconnect, successful: true})
 	if x.sock != nil {
 		// Before the session ends, so that its end finds nothing left to do.
 		x.flush()
@@ -48,6 +48,6 @@ const closeGrace = 500 * time.Millisecond
 // forget makes the session unknown to further messages at once.
 func (h *Handler) forget(s *session) {
 	h.mu.Lock()
-	delete(h.sessions, s.id)
+	delete(h.sessions, s.id())
 	h.mu.Unlock()
 }

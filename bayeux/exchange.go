@@ -116,7 +116,7 @@ func (x *exchange) session(m *message) (*session, fault) {
 func (x *exchange) refuse(m *message, s *session, f fault) {
 	r := reply{id: m.id, channel: m.channelJSON, fault: f, subscription: m.subscription.Raw}
 	if s != nil {
-		r.clientID = s.id
+		r.clientID = s.id()
 	}
 	x.replies.add(&r)
 }

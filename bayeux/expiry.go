@@ -67,7 +67,7 @@ func (s *session) renew(ctx context.Context, who broker.Principal) {
 
 // farewellOfExpiry is for a session whose credential has ended. If that came quickly, the next one may be like it.
 func (h *Handler) farewellOfExpiry(s *session, words string) farewell {
-	f := farewell{fault: fault{401, s.id, words}, advice: h.advice.handshake(0, time.Second)}
+	f := farewell{fault: fault{401, s.id(), words}, advice: h.advice.handshake(0, time.Second)}
 	if time.Since(s.queue.Opened()) < 10*time.Second {
 		f.advice = h.advice.later()
 	}

@@ -15,6 +15,8 @@ import (
 // nothing is a Source that never has anything.
 type nothing struct{}
 
+func (nothing) Prefetch() {}
+
 func (nothing) Fill(*outbox.Scratch) []byte { return nil }
 
 // filled gives a socket that only the test fills, and binds the sessions of these ids to it.

@@ -42,7 +42,7 @@ func (x *exchange) handshake(m *message) {
 	s, f, advice := x.greet(m)
 	r.types = x.h.types(s == nil || s.ack == nil)
 	if s != nil {
-		r.clientID, r.successful = s.id, true
+		r.clientID, r.successful = s.id(), true
 		if s.ack != nil {
 			r.addExt(jsonAck)
 		}

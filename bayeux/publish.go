@@ -90,7 +90,7 @@ func (x *exchange) publishOnce(m *message, s *session, who broker.Principal, cha
 func (x *exchange) published(m *message, s *session) {
 	r := reply{id: m.id, channel: m.channelJSON, successful: true}
 	if s != nil {
-		r.clientID = s.id
+		r.clientID = s.id()
 	}
 	x.replies.add(&r)
 }
@@ -99,7 +99,7 @@ func (x *exchange) published(m *message, s *session) {
 func (x *exchange) refusePublish(m *message, s *session, f fault) {
 	r := reply{id: m.id, channel: m.channelJSON, fault: f}
 	if s != nil {
-		r.clientID = s.id
+		r.clientID = s.id()
 	}
 	x.replies.add(&r)
 }

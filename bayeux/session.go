@@ -44,22 +44,21 @@ type session struct {
 	over      bool  // it has ended: no endpoint may be added
 	stale     bool  // what followed on what was answered went a way that is lost
 
-	sent sentList // what the client has been sent and has not shown to have (receipt.go); its first fields
+	sent sentList // what the client has been sent and has not shown to have (receipt.go); its first fields, and latest, which reaches into the next line
+
+	who atomic.Pointer[broker.Principal] // of the handshake, or a newer one of the same holder
 
 	ack      *ackState // nil: without the acknowledge extension; what it points to is guarded by mu
 	asked    uint64    // up to where the socket's ping asks; 0: none is under way
 	endpoint endpoint  // nil between polls
 
-	// static after open
-	id   string // the clientId: whoever has it is the session
-	from netip.Addr
+	from netip.Addr // static after open
 
-	who        atomic.Pointer[broker.Principal] // of the handshake, or a newer one of the same holder
-	messages   broker.Tally                     // of what it sent lately
-	heard      atomic.Int64                     // when its last message came, on the handler's clock
-	acted      atomic.Int64                     // when its last came that was no connect
-	publishing sync.Mutex                       // one publish at a time, so that a repeated one meets an outcome and not an attempt
-	replaying  sync.Mutex                       // one subscribe with a replay at a time: the broker refuses a second
+	messages   broker.Tally // of what it sent lately
+	heard      atomic.Int64 // when its last message came, on the handler's clock
+	acted      atomic.Int64 // when its last came that was no connect
+	publishing sync.Mutex   // one publish at a time, so that a repeated one meets an outcome and not an attempt
+	replaying  sync.Mutex   // one subscribe with a replay at a time: the broker refuses a second
 
 	held      *heldConnect  // the connect a socket holds
 	greeted   *socket       // the socket on which one has been answered
@@ -103,7 +102,7 @@ func (h *Handler) open(who broker.Principal, from netip.Addr, ack *ackState, pla
 		h.addresses.leave(from, h.now(), (*address).sessionCount)
 		return nil, err
 	}
-	s.id, s.queue = queue.ID(), queue
+	s.queue = queue
 	s.acts()
 	s.armExpiry()
 	h.mu.Lock()
@@ -111,9 +110,12 @@ func (h *Handler) open(who broker.Principal, from netip.Addr, ack *ackState, pla
 	if queue.Err() != nil { // the server is shutting down, and ended has run or will
 		return nil, queue.Err()
 	}
-	h.sessions[s.id] = s
+	h.sessions[queue.ID()] = s
 	return s, nil
 }
+
+// id is the clientId: whoever has it is the session.
+func (s *session) id() string { return s.queue.ID() }
 
 // session finds a living session.
 func (h *Handler) session(id string) *session {
@@ -220,6 +222,12 @@ func (s *session) take(c *outbox.Conn, sc *outbox.Scratch) (r receipt) {
 	return r
 }
 
+// prefetch is for broker.Session.Prefetch what the session is to the broker's.
+func (s *session) prefetch() {
+	s.queue.Prefetch() // and so the first line
+	s.who.Load()       // the second
+}
+
 // takeOnly is take for what is one message alone, for half of what take costs; nil: take tells what there is.
 func (s *session) takeOnly(c *outbox.Conn) (m *broker.Message, r receipt) {
 	s.mu.Lock()
@@ -259,9 +267,9 @@ var (
 )
 
 // ended implements broker.SessionOptions.Ended: whoever holds a connect is told.
-func (s *session) ended(_ *broker.Session, reason error) {
+func (s *session) ended(queue *broker.Session, reason error) {
 	s.h.mu.Lock()
-	delete(s.h.sessions, s.id)
+	delete(s.h.sessions, queue.ID())
 	s.h.mu.Unlock()
 	s.h.addresses.leave(s.from, s.h.now(), (*address).sessionCount)
 
@@ -314,7 +322,7 @@ func (h *Handler) farewell(s *session, reason error) farewell {
 	case errors.Is(reason, errRevoked):
 		return h.farewellOfExpiry(s, "Rights have changed")
 	case broker.IsExpired(reason):
-		return farewell{fault: unknownClient(s.id), advice: h.advice.handshake(0, time.Second)}
+		return farewell{fault: unknownClient(s.id()), advice: h.advice.handshake(0, time.Second)}
 	default:
 		return farewell{fault: fault{403, "", "Session ended by the server"}, advice: h.advice.none, kicked: true}
 	}

@@ -98,6 +98,13 @@ func (s *socket) Fill(sc *outbox.Scratch) []byte {
 	return nil
 }
 
+// Prefetch implements outbox.Source.
+func (s *socket) Prefetch() {
+	if only := s.only.Load(); only != nil {
+		only.prefetch()
+	}
+}
+
 // events gives the frames of some of what waits for a session.
 func (s *socket) events(sc *outbox.Scratch, from *session) []byte {
 	if from.ack != nil {
@@ -206,11 +213,11 @@ func (s *socket) replaced(session *session, held *heldConnect) {
 func (s *socket) ended(id string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.departed != nil && s.departed.id == id {
+	if s.departed != nil && s.departed.id() == id {
 		return s.departed
 	}
 	for _, session := range s.sessions {
-		if session.id == id && session.queue.Err() != nil {
+		if session.id() == id && session.queue.Err() != nil {
 			return session
 		}
 	}

@@ -154,6 +154,9 @@ func (st *stream) Fill(sc *outbox.Scratch) []byte {
 	}
 }
 
+// Prefetch implements outbox.Source.
+func (st *stream) Prefetch() { st.s.prefetch() }
+
 func (st *stream) wake() { st.conn.Ready() }
 
 func (st *stream) attach(*session) {}

@@ -50,7 +50,7 @@ func (x *exchange) subscribe(m *message) {
 // failSubscribe says which of the subscriptions was at fault: none of them has been made.
 func (x *exchange) failSubscribe(m *message, s *session, from *starts, all []broker.Subscription, err error) {
 	if s.queue.Err() != nil {
-		x.refuse(m, nil, unknownClient(s.id))
+		x.refuse(m, nil, unknownClient(s.id()))
 		return
 	}
 	if broker.KindOf(err) == broker.Internal {
@@ -85,7 +85,7 @@ func (x *exchange) unsubscribe(m *message) {
 // accepted is the reply that m was done. The subscription is repeated as it came: a client that sent a string
 // cannot read an array.
 func (x *exchange) accepted(m *message, s *session, channel string) reply {
-	return reply{id: m.id, clientID: s.id, channel: channel, successful: true, subscription: m.subscription.Raw}
+	return reply{id: m.id, clientID: s.id(), channel: channel, successful: true, subscription: m.subscription.Raw}
 }
 
 // subscriptions reads the field: a string or an array of them, each taken once. /service channels are left out: clients subscribe

@@ -1,5 +1,7 @@
 package broker
 
+import "slices"
+
 // matching is deliver's scratch space, reused between messages.
 type matching struct {
 	lists []snapshot
@@ -41,15 +43,23 @@ func (b *Broker) deliver(m *Message) (receivers int) {
 // deliverList serves a message that one pattern matches: the usual case.
 func (x *matching) deliverList(m *Message, l snapshot) (receivers int) {
 	for _, chunk := range l.chunks {
-		for _, sub := range chunk {
-			if sub.session.enqueue(m, sub, x) {
-				receivers++
+		for some := range slices.Chunk(chunk, together) {
+			for _, sub := range some {
+				sub.session.Prefetch()
+			}
+			for _, sub := range some {
+				if sub.session.enqueue(m, sub, x) {
+					receivers++
+				}
 			}
 		}
 		x.ring()
 	}
 	return receivers
 }
+
+// together is how many sessions are prefetched before the first of them is queued for.
+const together = 16
 
 // deliverLists serves a message that several patterns match. A session in more than one list gets it once: the
 // sessions of all lists but the longest are gathered in a map, and the longest is walked with a look at that.

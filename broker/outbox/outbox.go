@@ -176,7 +176,7 @@ func (s *shard) round() bool {
 	return len(list) > 0
 }
 
-// together is how many connections a shard notes and counts at a time, which costs several locked operations, of which a delivery has few.
+// together is how many connections a shard notes, prefetches and counts at a time: noting and counting cost several locked operations, of which a delivery has few.
 const together = 32
 
 func (s *shard) serve(conns []*Conn) {
@@ -186,6 +186,11 @@ func (s *shard) serve(conns []*Conn) {
 	}
 	s.mu.Unlock()
 	s.turn.Lock()
+	if len(conns) > 1 {
+		for _, c := range conns {
+			c.src.Prefetch()
+		}
+	}
 	for _, c := range conns {
 		c.flush(&s.scratch)
 	}

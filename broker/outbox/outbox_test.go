@@ -65,6 +65,8 @@ type source struct {
 	fills   atomic.Int64
 }
 
+func (s *source) Prefetch() {}
+
 func (s *source) Fill(sc *Scratch) []byte {
 	s.fills.Add(1)
 	sc.Deliveries, sc.Dry = s.session.DrainMax(sc.Deliveries[:0], 64)
@@ -273,6 +275,8 @@ func TestConn_a_source_that_is_dry_is_not_asked_again(t *testing.T) {
 
 // fill is a source that is a function.
 type fill func(sc *Scratch) []byte
+
+func (f fill) Prefetch() {}
 
 func (f fill) Fill(sc *Scratch) []byte { return f(sc) }
 

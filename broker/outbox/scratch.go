@@ -13,6 +13,10 @@ type Source interface {
 	// the next use of the scratch. It is called by one goroutine at a time, with the connection locked: it must not
 	// block, and not call the Conn.
 	Fill(sc *Scratch) []byte
+
+	// Prefetch is called some time before Fill, maybe, by any goroutine: it loads what Fill will look at first, and does not lock. See
+	// broker.Session.Prefetch.
+	Prefetch()
 }
 
 // CloseWatcher is a Source that is told when its connection has been closed, by whomever and for whatever: who does not wait in a read

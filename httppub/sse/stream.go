@@ -161,6 +161,9 @@ func (st *stream) Fill(sc *outbox.Scratch) []byte {
 	}
 }
 
+// Prefetch implements outbox.Source.
+func (st *stream) Prefetch() { st.session.Prefetch() }
+
 // events gives the bytes of what was drained: shared ones where the ids are the same for all, else the shared events with ids of its own.
 func (st *stream) events(sc *outbox.Scratch) []byte {
 	if st.form.has(single) {

@@ -73,6 +73,9 @@ func (s *socket) Fill(sc *outbox.Scratch) []byte {
 	return nil
 }
 
+// Prefetch implements outbox.Source.
+func (s *socket) Prefetch() { s.session.Prefetch() }
+
 // next takes what is to be sent next, as much as the window has room for, and moves the cursors behind it: what is queued and what is
 // replayed take turns. mu is held.
 func (s *socket) next(ds []broker.Delivery) []broker.Delivery {
