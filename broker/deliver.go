@@ -44,9 +44,7 @@ func (b *Broker) deliver(m *Message) (receivers int) {
 func (x *matching) deliverList(m *Message, l snapshot) (receivers int) {
 	for _, chunk := range l.chunks {
 		for some := range slices.Chunk(chunk, together) {
-			for _, sub := range some {
-				sub.session.Prefetch()
-			}
+			prefetch(some)
 			for _, sub := range some {
 				if sub.session.enqueue(m, sub, x) {
 					receivers++
@@ -60,6 +58,12 @@ func (x *matching) deliverList(m *Message, l snapshot) (receivers int) {
 
 // together is how many sessions are prefetched before the first of them is queued for.
 const together = 16
+
+func prefetch(subs []*subscription) {
+	for _, sub := range subs {
+		sub.session.Prefetch()
+	}
+}
 
 // deliverLists serves a message that several patterns match. A session in more than one list gets it once: the
 // sessions of all lists but the longest are gathered in a map, and the longest is walked with a look at that.
@@ -85,11 +89,14 @@ func (x *matching) deliverLists(m *Message) (receivers int) {
 		}
 	}
 	for _, chunk := range x.lists[longest].chunks {
-		for _, sub := range chunk {
-			if before, several := x.newest[sub.session]; several {
-				x.add(sub, before)
-			} else if sub.session.enqueue(m, sub, x) {
-				receivers++
+		for some := range slices.Chunk(chunk, together) {
+			prefetch(some)
+			for _, sub := range some {
+				if before, several := x.newest[sub.session]; several {
+					x.add(sub, before)
+				} else if sub.session.enqueue(m, sub, x) {
+					receivers++
+				}
 			}
 		}
 		x.ring()
