@@ -55,7 +55,7 @@ func (h *Handler) serveStream(w http.ResponseWriter, r *http.Request) {
 		_ = nc.Close()
 		return
 	}
-	if st := h.openStream(bare(nc), s, h.clientAddress(r)); st != nil {
+	if st := h.openStream(nc, s, h.clientAddress(r)); st != nil {
 		st.wait() // and nothing of the request stays behind
 	}
 }

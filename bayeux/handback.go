@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"waft/broker/outbox/park"
 )
 
 // handback gives connections back to the server they were taken from: it is a listener on which that server serves too, so that
@@ -112,6 +114,8 @@ func (b *handback) Close() error {
 // Addr implements net.Listener.
 func (b *handback) Addr() net.Addr { return b.addr }
 
+var _ park.Wrapper = (*returned)(nil)
+
 // returned is a connection of which something has been read.
 type returned struct {
 	net.Conn
@@ -137,10 +141,10 @@ func (c *returned) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// bare is nc without what it wore to go back, if that holds nothing any more.
-func bare(nc net.Conn) net.Conn {
-	if r, ok := nc.(*returned); ok && len(r.ahead) == 0 {
-		return r.Conn
+// Plain implements park.Wrapper.
+func (c *returned) Plain() net.Conn {
+	if len(c.ahead) > 0 {
+		return nil
 	}
-	return nc
+	return c.Conn
 }

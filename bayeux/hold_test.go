@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"waft/broker"
+	"waft/broker/outbox/park"
 )
 
 // These are about polls that gave up their requests, whichever way the tests run.
@@ -401,7 +402,7 @@ func TestHold_connections_can_be_taken_over_again(t *testing.T) {
 	eventually(t, func() bool { return s.h.Stats().Streams == 1 })
 	s.h.mu.RLock()
 	for st := range s.h.streams {
-		if _, plain := st.conn.NetConn().(*net.TCPConn); !plain {
+		if park.Plain(st.conn.NetConn()) == nil {
 			t.Errorf("the outbox cannot write to a %T without a goroutine", st.conn.NetConn())
 		}
 	}
@@ -412,6 +413,19 @@ func TestHold_connections_can_be_taken_over_again(t *testing.T) {
 		if line, err = w.r.ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What is read ahead of a connection is not in its socket.
+func TestHold_a_connection_that_goes_back_is_a_socket_again_when_what_was_read_of_it_has_been_taken(t *testing.T) {
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	c := &returned{Conn: here, ahead: []byte("ahead")}
+	for _, left := range []int{5, 2, 0} {
+		b := make([]byte, len(c.ahead)-left)
+		_, _ = io.ReadFull(c, b)
+		equal(t, fmt.Sprintf("a socket with %d bytes ahead", left), c.Plain() == here, left == 0)
 	}
 }
 

@@ -36,7 +36,7 @@ func (h *Handler) serveSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r, compress := h.negotiate(r)
-	w, plug := outbox.Upgrading(w, bare)
+	w, plug := outbox.Upgrading(w)
 	s := &socket{h: h, peer: h.peerOf(r), packed: compress}
 	if s.reader.Upgrade(&h.upgrader, w, r) != nil {
 		h.counters.refuse(RefusedMalformed)

@@ -112,15 +112,8 @@ func startFront(t *testing.T, name string, cmd *exec.Cmd) {
 func behind(t *testing.T, f frontend) (w *waft, addr string) {
 	t.Helper()
 	need(t, curlPeer)
-	w = startWaftWith(t, "\n  [realm.events]\n  max_streams_per_address = 1\n")
-	w.proc.stop()
-	top, err := os.ReadFile(w.config)
-	if err == nil {
-		err = os.WriteFile(w.config, append([]byte("trusted_proxies = [\"127.0.0.1\"]\n"+f.waft), top...), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	w = newWaft(t, "\n  [realm.events]\n  max_streams_per_address = 1\n")
+	w.begin(t, "trusted_proxies = [\"127.0.0.1\"]\n"+f.waft)
 	addr = freeAddr()
 	f.start(t, strings.NewReplacer(
 		"127.0.0.1:8080", strings.TrimPrefix(w.url, "http://"), "listen 80;", "listen "+addr+";", "bind 0.0.0.0:80", "bind "+addr,

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -52,12 +53,19 @@ const (
 
 var dialled atomic.Int64
 
+// wantHeader has the addresses of servers whose connections are to begin with a PROXY header.
+var wantHeader sync.Map
+
 // rawDial connects from one loopback address after another: each has some 28,000
 // ports, of which those of closed connections stay taken for a minute. Not from the
 // first, which everything else on the machine uses.
 func rawDial(addr string) (net.Conn, error) {
 	from := &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+dialled.Add(1)/5_000%200))}
-	return (&net.Dialer{LocalAddr: from, Timeout: patience}).Dial("tcp", addr)
+	nc, err := (&net.Dialer{LocalAddr: from, Timeout: patience}).Dial("tcp", addr)
+	if _, wanted := wantHeader.Load(addr); err == nil && wanted { // as a proxy writes it, here for this very client
+		_, err = fmt.Fprintf(nc, "PROXY TCP4 %s 192.0.2.1 %d 80\r\n", from.IP, nc.LocalAddr().(*net.TCPAddr).Port)
+	}
+	return nc, err
 }
 
 func newRaw(nc net.Conn, transport string) *rawClient {

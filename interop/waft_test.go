@@ -161,6 +161,18 @@ func (w *waft) configure(t *testing.T, lines string) {
 	}
 }
 
+// begin puts lines in front of the configuration, which are about no realm, for the next start.
+func (w *waft) begin(t *testing.T, lines string) {
+	t.Helper()
+	text, err := os.ReadFile(w.config)
+	if err == nil {
+		err = os.WriteFile(w.config, append([]byte(lines), text...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // reconfigure changes a line of the configuration, for the next start.
 func (w *waft) reconfigure(t *testing.T, from, to string) {
 	t.Helper()

@@ -14,8 +14,7 @@
 //
 // A socket that takes no more parks: what is left over is written by a goroutine of its own under a deadline, and
 // only that connection waits, with its session's queue bounding what piles up behind it. Connections that have
-// no plain socket (TLS), and every connection on systems other than Linux, go that way always. A wrapping of a socket is taken for it if it is
-// a syscall.Conn: it says so that it changes nothing of what is written.
+// no plain socket (TLS), and every connection on systems other than Linux, go that way always. What wraps a socket is taken for it if it says so (park.Wrapper).
 //
 // Promises: bytes of one connection leave in the order in which they were given; a connection that takes nothing for
 // WriteTimeout, or lets MaxPending bytes of replies pile up, is closed. Its reader sees that as a read error, or, if it is parked and

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -51,7 +50,7 @@ type plain struct{ net.Conn }
 // wrapped is a socket that looks otherwise, and writes the same.
 type wrapped struct{ net.Conn }
 
-func (w wrapped) SyscallConn() (syscall.RawConn, error) { return w.Conn.(syscall.Conn).SyscallConn() }
+func (w wrapped) Plain() net.Conn { return w.Conn }
 
 var wrappings = map[string]func(net.Conn) net.Conn{
 	"on_a_socket_that_is_wrapped":    func(c net.Conn) net.Conn { return wrapped{c} },

@@ -4,19 +4,18 @@ import (
 	"net"
 	"syscall"
 	"unsafe"
+
+	"waft/broker/outbox/park"
 )
 
 // rawFD is the descriptor of a plain socket, wrapped or not, or -1. The connection's lock keeps it valid: only Conn closes
 // the socket, and takes that lock.
 func rawFD(nc net.Conn) int {
-	if sc, ok := nc.(syscall.Conn); ok {
-		return descriptor(sc)
-	}
-	return -1
-}
-
-func descriptor(sc syscall.Conn) int {
 	n := -1
+	sc, ok := park.Plain(nc).(syscall.Conn)
+	if !ok {
+		return n
+	}
 	if raw, err := sc.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { n = int(fd) }) // a closed connection keeps -1
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,10 +10,11 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"waft/broker/outbox/park"
 )
 
 // proxyListener is a listener whose trusted proxies begin each connection with a PROXY header (version 1 or 2), which says whose
@@ -66,7 +68,9 @@ type proxied struct {
 	ahead []byte // what came with the header; owned by the reader
 }
 
-// headerBuffer holds a header of version 1, which must come in one piece, and what is usual in version 2.
+var _ park.Wrapper = (*proxied)(nil)
+
+// headerBuffer holds a header of version 1, and what is usual in version 2.
 const headerBuffer = 256
 
 func (c *proxied) begin() { c.once.Do(c.readHeader) }
@@ -74,6 +78,7 @@ func (c *proxied) begin() { c.once.Do(c.readHeader) }
 func (c *proxied) readHeader() {
 	_ = c.Conn.SetReadDeadline(time.Now().Add(c.l.within)) // it fails where reading will
 	r := bufio.NewReaderSize(c.Conn, headerBuffer)
+	awaitLine(r)
 	header, err := proxyproto.Read(r)
 	if err == nil {
 		err = c.Conn.SetReadDeadline(time.Time{})
@@ -92,6 +97,18 @@ func (c *proxied) readHeader() {
 		c.from = from
 	}
 }
+
+// awaitLine waits for all of a header of version 1, if it is one: the parser refuses what comes in pieces, for it knows of no deadline.
+func awaitLine(r *bufio.Reader) {
+	for n := 1; n <= maxLine; n++ {
+		b, err := r.Peek(n) // an error is the parser's, which will see it too
+		if err != nil || b[n-1] == '\n' || !bytes.HasPrefix(proxyproto.SIGV1, b[:min(n, len(proxyproto.SIGV1))]) {
+			return
+		}
+	}
+}
+
+const maxLine = 107 // bytes of a header of version 1, its end included
 
 var errNoHeader = errors.New("a trusted proxy sent no good PROXY header")
 
@@ -142,10 +159,10 @@ func (c *proxied) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// SyscallConn lets the outbox write without blocking: what is written is the connection's own.
-func (c *proxied) SyscallConn() (syscall.RawConn, error) {
-	if raw, ok := c.Conn.(syscall.Conn); ok {
-		return raw.SyscallConn()
+// Plain implements park.Wrapper: nothing is left of the header but an address.
+func (c *proxied) Plain() net.Conn {
+	if c.begin(); c.err != nil || len(c.ahead) > 0 {
+		return nil
 	}
-	return nil, errors.ErrUnsupported
+	return c.Conn
 }

@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"waft/broker/outbox/park"
 )
 
 // headerFor is a PROXY header of a version.
@@ -37,6 +39,9 @@ const (
 	unix    = "\r\n\r\n\x00\r\nQUIT\n\x21\x31\x00\xd8"                                                                 // of a socket in the file system; 216 bytes of paths follow
 	partial = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x13\xcb\x00\x71\x09\xc0\x00\x02\x01\x12\x34\x00\x50\x04\x00\x04abcd" // 203.0.113.9, and a TLV behind it
 )
+
+// longestLine is a header of version 1 that has all of the 107 bytes that it may have.
+var longestLine = "PROXY UNKNOWN " + strings.Repeat("x", 91) + "\r\n"
 
 // proxyServer serves one connection at a time: what it is told of the client, and what it reads.
 func proxyServer(t *testing.T, stats *proxyStats, out io.Writer) (l net.Listener, dial func(from string) net.Conn) {
@@ -79,6 +84,7 @@ func TestProxyHeader_says_whose_connection_it_is(t *testing.T) {
 		{"version 2, IPv6", "127.0.0.1", headerFor(t, 2, "[2001:db8::1]:4660") + "rest", "[2001:db8::1]:4660", "rest"},
 		{"with something behind the addresses", "127.0.0.1", partial + "rest", "203.0.113.9:4660", "rest"},
 		{"nothing behind it yet", "127.0.0.1", headerFor(t, 2, "203.0.113.9:4660"), "203.0.113.9:4660", ""},
+		{"as long as version 1 can be", "127.0.0.1", longestLine + "rest", "127.0.0.1", "rest"},
 		{"more than a buffer behind it", "127.0.0.1", headerFor(t, 1, "203.0.113.9:4660") + strings.Repeat("x", 5000), "203.0.113.9:4660", strings.Repeat("x", 5000)},
 		{"the proxy speaks for itself", "127.0.0.1", local + "rest", "127.0.0.1", "rest"},
 		{"the proxy speaks for itself, and names somebody", "127.0.0.1", "\r\n\r\n\x00\r\nQUIT\n\x20\x11\x00\x0c\xcb\x00\x71\x09\xc0\x00\x02\x01\x12\x34\x00\x50rest", "127.0.0.1", "rest"},
@@ -99,13 +105,16 @@ func TestProxyHeader_says_whose_connection_it_is(t *testing.T) {
 			if got := theirs.RemoteAddr().String(); got != c.client && !strings.HasPrefix(got, c.client+":") {
 				t.Errorf("the client is %s, want %s", got, c.client)
 			}
+			if p, ok := theirs.(*proxied); ok && len(p.ahead) > 0 && park.Plain(p) != nil {
+				t.Error("it is taken for a socket, in which what came with the header is not")
+			}
 			_, _ = theirs.Write([]byte("answer"))
 			hangUp(t, mine)
 			if got, err := io.ReadAll(theirs); err != nil || string(got) != c.rest {
 				t.Errorf("behind the header: %q %v, want %q", got, err, c.rest)
 			}
-			if _, err := theirs.(syscall.Conn).SyscallConn(); err != nil {
-				t.Errorf("the outbox gets no descriptor: %v", err)
+			if _, ok := park.Plain(theirs).(*net.TCPConn); !ok {
+				t.Error("it is not taken for a socket when nothing is left of that")
 			}
 			theirs.Close()
 			if got, err := io.ReadAll(mine); err != nil || string(got) != "answer" {
@@ -127,6 +136,8 @@ func TestProxyHeader_a_trusted_proxy_without_a_good_one_is_refused(t *testing.T)
 		"no address":                   "PROXY TCP4 300.1.1.1 2.2.2.2 3 4\r\n",
 		"another word":                 "PROXY SCTP 1.1.1.1 2.2.2.2 3 4\r\n",
 		"a line that does not end":     "PROXY UNKNOWN " + strings.Repeat("x", 200),
+		"a line that is too long":      strings.Replace(longestLine, "\r", "x\r", 1),
+		"nothing but the word":         "PROXY",
 		"version 3":                    "\r\n\r\n\x00\r\nQUIT\n\x31\x11\x00\x0c" + strings.Repeat("\x01", 12),
 		"addresses that are too short": "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x03\x01\x01\x01",
 	} {
@@ -144,6 +155,9 @@ func TestProxyHeader_a_trusted_proxy_without_a_good_one_is_refused(t *testing.T)
 				hangUp(t, mine)
 				if got := theirs.RemoteAddr().String(); !strings.HasPrefix(got, "127.0.0.1:") {
 					t.Errorf("the client is %s", got)
+				}
+				if park.Plain(theirs) != nil {
+					t.Error("it is taken for a socket")
 				}
 				if n, err := theirs.Read(make([]byte, 100)); n > 0 || err == nil {
 					t.Errorf("%d bytes can be read", n)
@@ -163,35 +177,45 @@ func TestProxyHeader_a_trusted_proxy_without_a_good_one_is_refused(t *testing.T)
 	}
 }
 
-// Whatever a trusted proxy sends, nothing of what follows a good header is lost or changed, and nothing is let through without one.
+// Whatever a trusted proxy sends, and in however many pieces, nothing of what follows a good header is lost or changed, and nothing is let through without
+// one.
 func FuzzProxyHeader(f *testing.F) {
-	for _, s := range []string{"", "GET /", "PROXY TCP4 1.1.1.1 2.2.2.2 3 4\r\nrest", "PROXY UNKNOWN\r\n", local + "rest", partial + "rest", unix, "PROXY", "\r\n\r\n\x00\r\nQUIT\n"} {
+	for _, s := range []string{"", "GET /", "PROXY TCP4 1.1.1.1 2.2.2.2 3 4\r\nrest", "PROXY UNKNOWN\r\n", local + "rest", partial + "rest", unix, "PROXY", "\r\n\r\n\x00\r\nQUIT\n", longestLine} {
 		f.Add([]byte(s))
 	}
 	peer := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 7}
 	f.Fuzz(func(t *testing.T, input []byte) {
-		var deadline time.Time
-		c := &proxied{Conn: inputConn{bytes.NewReader(input), peer, &deadline}, l: &proxyListener{within: time.Minute, logger: slog.New(slog.DiscardHandler), stats: &proxyStats{}}}
-		from := addressOf(c.RemoteAddr())
-		rest, err := io.ReadAll(c)
-		switch {
-		case !from.IsValid():
-			t.Errorf("from %v", c.RemoteAddr())
-		case err != nil && (len(rest) > 0 || from != addressOf(peer) || c.l.stats.refused.Load() != 1):
-			t.Errorf("refused with %v, from %v, and %q let through", err, from, rest)
-		case err == nil && !deadline.IsZero():
-			t.Error("the time for the header is the time for all that follows")
-		case err == nil && !bytes.HasSuffix(input, rest):
-			t.Errorf("%q is not the end of the input", rest)
-		case err == nil && !bytes.HasPrefix(input, proxyproto.SIGV1) && !bytes.HasPrefix(input, proxyproto.SIGV2):
-			t.Errorf("%q is let through", input)
+		told := map[string]bool{}
+		for _, from := range []io.Reader{bytes.NewReader(input), iotest.OneByteReader(bytes.NewReader(input))} {
+			var deadline time.Time
+			c := &proxied{Conn: inputConn{from, peer, &deadline}, l: &proxyListener{within: time.Minute, logger: slog.New(slog.DiscardHandler), stats: &proxyStats{}}}
+			client := addressOf(c.RemoteAddr())
+			rest, err := io.ReadAll(c)
+			switch {
+			case !client.IsValid():
+				t.Errorf("from %v", c.RemoteAddr())
+			case err != nil && (len(rest) > 0 || client != addressOf(peer) || c.l.stats.refused.Load() != 1):
+				t.Errorf("refused with %v, from %v, and %q let through", err, client, rest)
+			case (c.Plain() != nil) != (err == nil):
+				t.Errorf("with %v it is plain: %t", err, c.Plain() != nil)
+			case err == nil && !deadline.IsZero():
+				t.Error("the time for the header is the time for all that follows")
+			case err == nil && !bytes.HasSuffix(input, rest):
+				t.Errorf("%q is not the end of the input", rest)
+			case err == nil && !bytes.HasPrefix(input, proxyproto.SIGV1) && !bytes.HasPrefix(input, proxyproto.SIGV2):
+				t.Errorf("%q is let through", input)
+			}
+			told[fmt.Sprint(c.RemoteAddr(), err == nil, rest)] = true
+		}
+		if len(told) > 1 {
+			t.Errorf("in pieces it is another: %v", told)
 		}
 	})
 }
 
 // inputConn is a connection on which the input has come.
 type inputConn struct {
-	input *bytes.Reader
+	input io.Reader
 	peer  net.Addr
 	until *time.Time // the deadline for reading
 }

@@ -65,7 +65,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, who broker.Princi
 	if err != nil {
 		return err
 	}
-	w, plug := outbox.Upgrading(w, nil)
+	w, plug := outbox.Upgrading(w)
 	if err = s.reader.Upgrade(&h.upgrader, w, r); err != nil {
 		s.session.Close(errGone)
 		if _, refused := errors.AsType[websocket.HandshakeError](err); refused {

@@ -2,8 +2,8 @@
 //
 // A goroutine that reads keeps two kilobytes of stack, and to wake it costs more than the read. A parked socket has neither: its
 // owner gives it to a Lot, and is called when there is something to read, when the peer has gone, or when somebody rings. It reads
-// and writes then without blocking, and goes. Linux only, and plain sockets only: elsewhere Park says ErrNotPlain, and the owner
-// waits in its own way.
+// and writes then without blocking, and goes. Linux only, and plain sockets only, or what wraps one and has nothing to add any more (Wrapper): elsewhere
+// Park says ErrNotPlain, and the owner waits in its own way.
 //
 // The path. Each core has one loop, and a socket stays on its loop: an epoll set, a goroutine that waits for the set, and
 // a worker that runs a list. The set is waited for through the runtime's own poller, in which an epoll descriptor can be
@@ -27,7 +27,7 @@
 //
 // Locks: loop.mu and table.mu are innermost, and nothing is called under them.
 //
-// Files: lot.go the loops and their workers, worker.go what a worker reads and writes with, socket.go one socket, end.go one on which nothing is to come, table.go who sits where, poll_linux.go the system calls, poll_other.go
+// Files: lot.go the loops and their workers, worker.go what a worker reads and writes with, socket.go one socket, plain.go which are, end.go one on which nothing is to come, table.go who sits where, poll_linux.go the system calls, poll_other.go
 // what there is without them.
 //
 // Not here: deadlines (owners have the broker's wheel, and ring), TLS, buffering, and what is read.

@@ -40,13 +40,11 @@ type Socket struct {
 // Park has x watch nc for owner, who stays the one to close it. Run is not called before Done, and then for what is there already, too.
 // On an error nothing has changed: ErrNotPlain, ErrClosed, or the system's.
 func (s *Socket) Park(x *Lot, nc net.Conn, owner Owner) error {
-	// Not every syscall.Conn: that says that what is written is not changed, and nothing about what is read.
-	switch nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	default:
+	plain, ok := Plain(nc).(syscall.Conn)
+	if !ok {
 		return ErrNotPlain
 	}
-	raw, err := nc.(syscall.Conn).SyscallConn()
+	raw, err := plain.SyscallConn()
 	if err != nil {
 		return err
 	}
