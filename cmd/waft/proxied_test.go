@@ -180,7 +180,8 @@ func behindProxy(t *testing.T, limits string) *running {
 
 const onceEach = "[realm.bayeux]\ntimeout = '10m'\nmax_connections_per_address = 1\n[realm.events]\nmax_streams_per_address = 1\n[realm.websocket]\nmax_sockets_per_address = 1\n"
 
-// However the header and what follows it arrive, all who wait hear; they count for the client in the header, until they go.
+// However the header and what follows it arrive, all who wait hear; they count for the client in the header, until they
+// go.
 func TestServe_every_door_behind_a_PROXY_header(t *testing.T) {
 	r := behindProxy(t, onceEach)
 	here := r.dial(t, "127.0.0.1")
@@ -215,22 +216,23 @@ func TestServe_every_door_behind_a_PROXY_header(t *testing.T) {
 		} {
 			for version := range byte(2) {
 				t.Run(fmt.Sprintf("%s/%s/%d", d.name, arrival, version+1), func(t *testing.T) {
-					client := "203.0.113.9"
-					header := func() string { n++; return headerFor(t, version+1, fmt.Sprintf("%s:%d", client, n)) }
+					n++
+					header := func(client, port int) string {
+						return headerFor(t, version+1, fmt.Sprintf("203.0.%d.%d:%d", n, client, port))
+					}
 					counts(t, "wait", 0, func() int { return d.count(r.realms[0]) })
 					id := here.session()
 					c := r.dial(t, theProxy)
-					begin(c, header(), d.first(id))
+					begin(c, header(1, 1000), d.first(id))
 					d.opened(c, id)
 					counts(t, "wait", 1, func() int { return d.count(r.realms[0]) })
 
 					second := r.dial(t, theProxy)
-					second.say(header() + d.first(here.session()))
+					second.say(header(1, 1001) + d.first(here.session()))
 					second.hears("429")
-					client = "203.0.113.10"
 					third := r.dial(t, theProxy)
 					other := here.session()
-					third.say(header() + d.first(other))
+					third.say(header(2, 1000) + d.first(other))
 					d.opened(third, other)
 					counts(t, "wait", 2, func() int { return d.count(r.realms[0]) })
 
