@@ -67,8 +67,10 @@ func startFloor(t *testing.T) *racing {
 	addr := freeAddr()
 	p := mustStart(t, "floor", exec.Command(file, addr))
 	flags := []string{"--kind", "nchan", "--server", "http://" + addr}
-	bayeux := []string{"--kind", "bayeux", "--server", "http://" + addr + "/bayeux", "--publish-url", "http://" + addr,
-		"--publish-body", `[{"channel":"{channel}","data":{data}}]`}
+	bayeux := []string{
+		"--kind", "bayeux", "--server", "http://" + addr + "/bayeux", "--publish-url", "http://" + addr,
+		"--publish-body", `[{"channel":"{channel}","data":{data}}]`,
+	}
 	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "raw": flags, "sse": flags, "polls": flags}}
 }
 
