@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +45,10 @@ func TestBench_every_scenario_finds_waft_without_fault(t *testing.T) {
 		{"fan-out", "--kind", "bayeux", "--server", r.url() + "/bayeux", "--window", "8"},
 		{"fan-out", "--kind", "bayeux", "--server", r.url() + "/bayeux", "--transport", "long-polling", "--rate", "50"},
 	}
+	for _, scenario := range []string{"fan-out", "channels", "storm", "idle"} {
+		scenarios = append(scenarios, []string{scenario, "--transport", "waft.v1"})
+	}
+	scenarios = append(scenarios, []string{"fan-out", "--transport=waft.v1", "--subscribe-url=" + r.url() + "/realm/default/ws?window=3", "--window", "8"})
 	for _, scenario := range []string{"fan-out", "xmpp", "publish"} {
 		scenarios = append(scenarios, []string{scenario, "--publish", "xmpp", "--config", config})
 	}
@@ -141,6 +146,24 @@ func TestBench_finds_the_link_of_the_configuration(t *testing.T) {
 	}
 }
 
+func TestBench_every_scenario_transport_and_kind_is_in_the_docs(t *testing.T) {
+	section, _, _ := strings.Cut(docsPage(t, "benchmarks.md"), "## Beside other servers")
+	names := slices.Clone(bench.Transports)
+	for _, kind := range bench.Kinds() {
+		if kind != "waft" { // is what bench takes a server for
+			names = append(names, "--kind "+kind)
+		}
+	}
+	for _, s := range bench.Scenarios {
+		names = append(names, s.Name)
+	}
+	for _, name := range names {
+		if !strings.Contains(section, "`"+name+"`") && !strings.Contains(section, " "+name+" ") {
+			t.Errorf("docs/benchmarks.md does not say what `waft bench` means by %s", name)
+		}
+	}
+}
+
 func TestBench_says_what_is_wrong(t *testing.T) {
 	r := serve(t, map[string]string{envRealmKey: goodKey})
 	env := map[string]string{envServer: r.url()}
@@ -152,6 +175,9 @@ func TestBench_says_what_is_wrong(t *testing.T) {
 		{nil, exitUsage, "needs a scenario"},
 		{[]string{"fanout"}, exitUsage, `no scenario "fanout"`},
 		{[]string{"fan-out", "--kind", "nchan"}, exitUsage, `nchan servers do not speak "websocket"`},
+		{[]string{"fan-out", "--kind", "bayeux", "--transport", "waft.v1"}, exitUsage, `bayeux servers do not speak "waft.v1"`},
+		{[]string{"fan-out", "--subscribers", "2", "--transport", "waft.v1", "--subscriber-token", "bad"}, exitFailed, "401 Unauthorized"},
+		{[]string{"fan-out", "--subscribers", "2", "--transport", "waft.v1", "--prefix", "/**"}, exitFailed, "the server refused: invalid: "},
 		{[]string{"fan-out", "--size", "5"}, exitUsage, "a message has"},
 		{[]string{"fan-out", "--server", "here"}, exitUsage, "not a URL"},
 		{[]string{"fan-out", "--subscribers", "2"}, exitFailed, "401 Unauthorized"}, // no token to publish with

@@ -49,12 +49,16 @@ func (l *line) head(method, path string) string {
 	return text
 }
 
-// upgrade makes it a WebSocket.
-func (l *line) upgrade(path string) error {
+// upgrade makes it a WebSocket that speaks a subprotocol; "": none is named.
+func (l *line) upgrade(path, subprotocol string) error {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	key := base64.StdEncoding.EncodeToString(random[:])
-	_, err := l.Write([]byte(l.head(http.MethodGet, path) +
+	head := l.head(http.MethodGet, path)
+	if subprotocol != "" {
+		head += "Sec-WebSocket-Protocol: " + subprotocol + "\r\n"
+	}
+	_, err := l.Write([]byte(head +
 		"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\n\r\n"))
 	if err != nil {
 		return err
@@ -69,6 +73,9 @@ func (l *line) upgrade(path string) error {
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455 §4.2.2
 	if got := resp.Header.Get("Sec-WebSocket-Accept"); got != base64.StdEncoding.EncodeToString(sum[:]) {
 		return fmt.Errorf("the server upgrades to a WebSocket with a wrong Sec-WebSocket-Accept %.40q", got)
+	}
+	if got := resp.Header.Get("Sec-WebSocket-Protocol"); subprotocol != "" && got != subprotocol {
+		return fmt.Errorf("the server upgrades to a WebSocket that does not speak %s, but %.40q", subprotocol, got)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@
 //	crew.go, worker.go       the processes, and what they tell each other
 //	fleet.go                 subscribers; loop_linux.go, loop_other.go: how they are read
 //	dial.go, protocol.go     how each kind of subscriber opens its connection, and what it makes of what arrives
+//	plain.go                 the same for waft's own WebSockets
 //	component.go, jid.go     the part of an XMPP server: its link, its users
 //	frame.go, http.go, stanzas.go   WebSocket frames, HTTP responses and stanzas, piece by piece
 //	stamp.go, plan.go        what a message says about itself; which goes where

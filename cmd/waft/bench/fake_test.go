@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -13,7 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// fake is a server of plain WebSockets, or a component with users (component_test.go), that does to its deliveries what the test says.
+// fake is a server of plain WebSockets, with waft's frames (/ws) and without, or a component with users (component_test.go), that does to its deliveries what the test says.
 type fake struct {
 	*httptest.Server
 
@@ -23,12 +24,13 @@ type fake struct {
 	posts   int
 	// mangle gives what subscriber s gets instead of the n-th message; nil: nothing; hang up: a nil in it.
 	mangle func(s, n int, message []byte) [][]byte
+	answer string          // to who subscribes with a frame
 	status func(n int) int // of the answer; nil: 200. Others are not delivered
 }
 
 func newFake(t *testing.T, secure bool) *fake {
 	t.Helper()
-	f := &fake{}
+	f := &fake{answer: `{"type":"subscribed","ref":1}`}
 	f.Server = httptest.NewUnstartedServer(f)
 	if secure {
 		f.StartTLS()
@@ -47,22 +49,35 @@ func newFake(t *testing.T, secure bool) *fake {
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/sub/") {
-		up := websocket.Upgrader{}
+	plain := r.URL.Path == "/ws"
+	if plain || strings.HasPrefix(r.URL.Path, "/sub/") {
+		up := websocket.Upgrader{Subprotocols: []string{Plain}}
 		ws, err := up.Upgrade(w, r, nil)
 		if err != nil {
 			return
 		}
+		if plain {
+			if _, _, err = ws.ReadMessage(); err != nil {
+				_ = ws.Close()
+				return
+			}
+		}
 		f.mu.Lock()
+		defer f.mu.Unlock()
+		if plain { // and nothing before that
+			_ = ws.WriteMessage(websocket.TextMessage, []byte(f.answer))
+		}
 		f.sockets = append(f.sockets, ws)
 		f.outlets = append(f.outlets, func(m []byte) {
 			if m == nil {
 				_ = ws.Close()
-			} else {
-				_ = ws.WriteMessage(websocket.TextMessage, m)
+				return
 			}
+			if plain && bytes.Contains(m, []byte(stampMark)) {
+				m = []byte(plainFrame("a-1", string(m)))
+			}
+			_ = ws.WriteMessage(websocket.TextMessage, m)
 		})
-		f.mu.Unlock()
 		return
 	}
 	body, err := io.ReadAll(r.Body)
@@ -108,6 +123,13 @@ func inProcess(ctx context.Context) (*Process, error) {
 		ended <- err
 	}()
 	return &Process{stdin, stdout, func() error { return <-ended }}, nil
+}
+
+// plain are options for a short run over waft's own frames.
+func (f *fake) plain() Options {
+	o := f.quick()
+	o.Target.Transport, o.Target.Subscribe = Plain, f.URL+"/ws"
+	return o
 }
 
 // quick are options for a short run with the fake: 40 messages to 3 subscribers, and no warm-up, so that everything counts. On a

@@ -300,12 +300,12 @@ func (f *fleet) awaken() {
 	}
 }
 
-// mark begins to count anew, when the publishers have published that much.
+// mark begins to count anew, when the publishers have published that much. Who is gone stays gone.
 func (f *fleet) mark(published []uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tally.Latency.reset()
-	f.tally = tally{Latency: f.tally.Latency}
+	f.tally = tally{Latency: f.tally.Latency, Disconnected: f.tally.Disconnected, Reason: f.tally.Reason}
 	for _, s := range f.all {
 		for p := range s.tracks {
 			s.tracks[p].skip(f.plan().sentTo(p, published[p], s.channel))

@@ -31,6 +31,8 @@ func newProtocol(transport string) protocol {
 		return &bayeuxPoll{}
 	case Events:
 		return &eventStream{}
+	case Plain:
+		return &plainSocket{}
 	case Raw:
 		return &rawSocket{}
 	default:
@@ -42,7 +44,7 @@ func newProtocol(transport string) protocol {
 type rawSocket struct{ frames frames }
 
 func (s *rawSocket) open(_ context.Context, l *line, channel string) error {
-	return l.upgrade(l.at.of(channel))
+	return l.upgrade(l.at.of(channel), "")
 }
 
 func (s *rawSocket) feed(b []byte, out io.Writer, see func(stamp)) error {
@@ -260,7 +262,7 @@ func (s *bayeuxSocket) open(ctx context.Context, l *line, channel string) error 
 
 // shake gets a session.
 func (s *bayeuxSocket) shake(_ context.Context, l *line) error {
-	if err := l.upgrade(l.at.path); err != nil {
+	if err := l.upgrade(l.at.path, ""); err != nil {
 		return err
 	}
 	r, err := s.call(l, "/meta/handshake", handshakeText(WebSocket, l.token))

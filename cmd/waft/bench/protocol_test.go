@@ -93,6 +93,7 @@ func TestFeed_a_delivery_allocates_nothing(t *testing.T) {
 	}{
 		"raw":    {&rawSocket{}, append([]byte{0x81, 100}, payload...)},
 		"bayeux": {&bayeuxSocket{}, append([]byte{0x81, 100}, payload...)},
+		"plain":  {&plainSocket{}, servedFrame(plainFrame("a-1", string(payload)))},
 		"sse":    {&eventStream{chunked: true}, append(append([]byte("6c\r\ndata: "), payload...), "\n\n\r\n"...)},
 	} {
 		see := func(stamp) {}

@@ -108,6 +108,10 @@ func TestRun_what_a_server_does_wrong_is_counted_exactly(t *testing.T) {
 			f := newFake(t, false)
 			judge(t, f, f.quick())
 		})
+		t.Run(name+" in frames of waft's", func(t *testing.T) {
+			f := newFake(t, false)
+			judge(t, f, f.plain())
+		})
 		t.Run(name+" over XMPP", func(t *testing.T) {
 			f := newFakeComponent(t)
 			f.run(t)
@@ -139,6 +143,29 @@ func TestRun_a_subscriber_that_is_cut_off_is_counted_and_stops_nobody(t *testing
 	}
 	if !strings.Contains(r.Trouble(), "disconnected") {
 		t.Errorf("trouble: %q", r.Trouble())
+	}
+}
+
+// Whose subscription ends in the warm-up gets nothing of what is measured, and the report says why.
+func TestRun_says_who_was_cut_off_and_why_even_before_it_measures(t *testing.T) {
+	t.Parallel()
+	for _, warmup := range []time.Duration{-1, 10 * time.Millisecond} {
+		f := newFake(t, false)
+		f.mangle = func(s, n int, m []byte) [][]byte {
+			if s == 1 && n == 0 {
+				return [][]byte{[]byte(`{"type":"unsubscribed","channels":["/c"],"code":"forbidden","message":"the rules have changed"}`)}
+			}
+			return [][]byte{m}
+		}
+		o := f.plain()
+		o.Warmup = warmup
+		r := mustRun(t, o)
+		if want := "1 subscribers were disconnected: the server ended the subscription: forbidden: the rules have changed"; r.Trouble() != want {
+			t.Errorf("trouble: %q, want %q", r.Trouble(), want)
+		}
+		if d := r.Deliver; d.Lost < r.Publish.Messages || d.Deliveries+d.Lost != 3*r.Publish.Messages {
+			t.Errorf("%+v of %d", d, r.Publish.Messages)
+		}
 	}
 }
 
@@ -195,6 +222,10 @@ func TestRun_ends_with_the_servers_words_if_nothing_works(t *testing.T) {
 	o.Target.Subscribe = f.URL + "/elsewhere"
 	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "3 of 3 subscribers could not connect") {
 		t.Errorf("subscribing: %v", err)
+	}
+	f.answer = `{"type":"error","ref":1,"code":"forbidden","message":"no rule lets you"}`
+	if _, err := Run(t.Context(), f.plain()); err == nil || !strings.Contains(err.Error(), "the server refused: forbidden: no rule lets you") {
+		t.Errorf("subscribing with a frame: %v", err)
 	}
 	f.Close()
 	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "refused") {

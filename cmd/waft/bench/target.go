@@ -28,13 +28,14 @@ const (
 	WebSocket   = "websocket"    // Bayeux
 	LongPolling = "long-polling" // Bayeux
 	Events      = "sse"          // Server-Sent Events
+	Plain       = "waft.v1"      // waft's own WebSockets
 	Raw         = "raw"          // a WebSocket that carries messages and nothing else
 	Polls       = "polls"        // a GET for each message, the next from where ETag and Last-Modified say, as nchan does it
 	XMPP        = "xmpp"         // events of XEP-0060 to users of an XMPP server, whose part is played here (XEP-0114)
 )
 
 // Transports are the ways to subscribe.
-var Transports = []string{WebSocket, LongPolling, Events, Raw, Polls, XMPP}
+var Transports = []string{WebSocket, LongPolling, Events, Plain, Raw, Polls, XMPP}
 
 // preset is what a kind of server is like; URLs are relative to its own.
 type preset struct {
@@ -48,7 +49,7 @@ var presets = map[string]preset{
 	"waft": {
 		subscribe: map[string]string{
 			WebSocket: "/realm/{realm}/bayeux", LongPolling: "/realm/{realm}/bayeux", Events: "/realm/{realm}/events?channel={channel}",
-			XMPP: "",
+			Plain: "/realm/{realm}/ws", XMPP: "",
 		},
 		publish: "/realm/{realm}/publish/", body: `{"items":[{"channel":"{channel}","json-object":{data}}]}`, contentType: "application/json",
 	},
