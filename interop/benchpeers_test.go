@@ -30,7 +30,7 @@ type race struct {
 
 // The ways that serve the same purpose.
 var (
-	sockets = []string{"websocket", "raw"}
+	sockets = []string{"websocket", "waft.v1", "raw"}
 	streams = []string{"sse"}
 	polls   = []string{"long-polling", "polls"}
 )
