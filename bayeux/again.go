@@ -74,7 +74,7 @@ func (c *reader) like(r *bufio.Reader) (_ *http.Request, raw []byte) {
 	if err != nil || !c.isLike(q, r.Buffered()) {
 		return nil, raw // the server says what is wrong
 	}
-	q.RemoteAddr = c.nc.RemoteAddr().String()
+	q.RemoteAddr = c.from()
 	return q, nil
 }
 
@@ -121,14 +121,14 @@ type answer struct {
 func (w *answer) serve(r *http.Request) (ok bool) {
 	ctx, cancel := context.WithCancel(w.c.back.base)
 	defer cancel()
-	return w.handle(r.WithContext(&nextContext{ctx, w.c}))
+	return w.handle(r.WithContext(&nextContext{ctx, w.c.kind, w.c.nc}))
 }
 
 // serveAs is serve for a request that is like q but for its body.
 func (w *answer) serveAs(q *http.Request, body string) (ok bool) {
 	ctx, cancel := context.WithCancel(w.c.back.base)
 	defer cancel()
-	r := q.Clone(&nextContext{ctx, w.c})
+	r := q.Clone(&nextContext{ctx, w.c.kind, w.c.nc})
 	r.RemoteAddr, r.Body = w.c.from(), newWholeBody(body)
 	return w.handle(r)
 }
@@ -158,19 +158,29 @@ func (c *heldPoll) recovered(ok *bool) {
 // nextContext is a request's, with what net/http says in it.
 type nextContext struct {
 	context.Context
-	c *heldPoll
+	kind *kind
+	nc   net.Conn
 }
 
 // Value implements context.Context.
 func (x *nextContext) Value(key any) any {
-	if key == http.LocalAddrContextKey {
-		return x.c.nc.LocalAddr()
+	switch {
+	case key != http.LocalAddrContextKey:
+	case x.kind.local.IsValid():
+		return net.TCPAddrFromAddrPort(x.kind.local)
+	default:
+		return x.nc.LocalAddr()
 	}
 	return x.Context.Value(key)
 }
 
 // from is http.Request.RemoteAddr.
-func (c *heldPoll) from() string { return c.nc.RemoteAddr().String() }
+func (c *heldPoll) from() string {
+	if c.remote.IsValid() {
+		return c.remote.String()
+	}
+	return c.nc.RemoteAddr().String()
+}
 
 // answerOf is the answer that w writes to, if nothing that w wears has an opinion on who takes the connection over; or nil.
 func answerOf(w http.ResponseWriter) *answer {
@@ -249,7 +259,7 @@ func (w *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.hijacked || w.head != nil {
 		return nil, nil, http.ErrHijacked
 	}
-	nc := w.c.nc
+	nc := w.c.conn()
 	if err := nc.SetDeadline(time.Time{}); err != nil {
 		return nil, nil, err
 	}

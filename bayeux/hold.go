@@ -26,8 +26,9 @@ import (
 // heldPoll is what is kept of such a poll, and then of its connection, until it goes back.
 type heldPoll struct {
 	// static
-	nc   net.Conn
-	back *handback
+	nc     net.Conn // nil: the descriptor is the parked socket's own
+	back   *handback
+	remote netip.AddrPort // of nc; invalid if it is no TCP connection
 
 	// of the poll
 	kind    *kind
@@ -36,8 +37,6 @@ type heldPoll struct {
 	// owned by run, or by Run
 	asked
 	parked
-
-	idle bool // it has been answered and waits for the next request; guarded by Handler.mu
 }
 
 // reader is a poll with a goroutine, which reads.
@@ -106,7 +105,7 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	c := &heldPoll{nc: nc, back: back}
+	c := &heldPoll{nc: nc, back: back, remote: addrPort(nc.RemoteAddr())}
 	var ahead []byte
 	if n := rw.Reader.Buffered(); n > 0 {
 		ahead, _ = rw.Reader.Peek(n) // they are there
@@ -144,10 +143,26 @@ func (c *heldPoll) holdAgain(x *exchange, w *answer, r *http.Request) bool {
 // take takes the poll out of its request.
 func (c *heldPoll) take(x *exchange, w http.ResponseWriter, r *http.Request) {
 	c.asked, c.address, c.head = x.waiting[0].asked, x.peer.address, 0
-	if k := (kind{r.Host, r.RequestURI, ownFields(w.Header()), x.callback, r.Close}); c.kind == nil || *c.kind != k {
+	var local netip.AddrPort
+	if c.kind != nil {
+		local = c.kind.local
+	} else {
+		local = addrPort(c.nc.LocalAddr())
+	}
+	if k := (kind{r.Host, r.RequestURI, ownFields(w.Header()), local, x.callback, r.Close}); c.kind == nil || *c.kind != k {
 		c.kind = x.h.kinds.find(k)
 	}
 	x.h.stay(c.address) // until the poll has been answered
+}
+
+// addrPort is the address of a TCP connection, as net.TCPAddr writes it.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	at := tcp.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
 // ownFields are the fields of a response's head but those that every answer has.
@@ -367,10 +382,12 @@ func (h *Handler) closeIdle(b *handback) {
 	}
 }
 
-// cutOff closes the connection, whatever it is doing. Its session has ended, if there is a poll.
+// cutOff has the connection closed, whatever it is doing. Its session has ended, if there is a poll.
 func (c *heldPoll) cutOff() {
-	_ = c.nc.Close() // it may be closed
-	if c.isParked() {
-		c.socket.Ring()
+	if !c.isParked() {
+		_ = c.nc.Close() // it may be closed
+		return
 	}
+	c.socket.Cut()
+	c.socket.Ring()
 }

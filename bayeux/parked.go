@@ -1,7 +1,9 @@
 package bayeux
 
 import (
+	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,23 +17,34 @@ import (
 // the response is written with one system call, and the connection waits on for its next request in the same place. If that is a poll
 // like the last, it is read, served and held again by the worker, and no goroutine was made for any of it.
 //
-// A worker must not wait. So what a socket does not take is written by a goroutine, and requests with other messages than connects,
-// which may have to wait for a disk, are served by one. What a server has in front of this handler should not wait for long; if it does, the
+// A worker must not wait. So what a socket does not take is written when it has room, and requests with other messages than connects,
+// which may have to wait for a disk, are served by a goroutine. What a server has in front of this handler should not wait for long; if it does, the
 // loop gets another worker.
+//
+// There is no net.Conn either: the descriptor is the parked socket's own, until the connection goes back to net/http.
 
 // parked is what a held poll needs for that.
 type parked struct {
 	// static
 	socket park.Socket
-	timer  *broker.Timer // rings, at until; nil: it has a goroutine
+	timer  *broker.Timer // rings; nil: it has a goroutine
 
 	// owned by Run
-	phase phase
-	more  bool   // there may be something to read
-	ends  bool   // the end is behind what there is: it is told of once
-	heard bool   // the next request has come, and stays where it is
-	until int64  // on the handler's clock: when the hold ends, or the wait for a next request; 0: never
-	head  uint64 // of the poll, as heads numbers it; 0: it is not known
+	unsent *unsent
+	phase  phase
+	more   bool   // there may be something to read
+	ends   bool   // the end is behind what there is: it is told of once
+	heard  bool   // the next request has come, and stays where it is
+	idle   bool   // it has been answered and waits for the next request; guarded by Handler.mu, and of those with a goroutine too
+	until  int64  // on the handler's clock: when the hold ends, the wait for a next request, or for room; 0: never
+	rings  int64  // likewise: when the timer does, which is no later; 0: it does not
+	head   uint64 // of the poll, as heads numbers it; 0: it is not known
+}
+
+// unsent is what of a response the socket has not taken, and what is to be done when it has, or fails to.
+type unsent struct {
+	rest []byte
+	then func(error)
 }
 
 type phase uint8
@@ -41,6 +54,7 @@ const (
 	holding               // for something to say
 	resting               // until the next request comes
 	serving               // it
+	writing               // a response for which there was no room
 	ended                 // the connection is closed, or somebody else's
 )
 
@@ -48,9 +62,13 @@ var _ park.Owner = (*heldPoll)(nil)
 
 // park makes c a poll without a goroutine; Run is not called yet. It is false if that cannot be.
 func (c *heldPoll) park() bool {
-	if c.socket.Park(c.s.h.lot, c.nc, c) != nil {
+	if c.socket.Take(c.s.h.lot, c.nc, c) != nil {
 		return false
 	}
+	if c.socket.Owns() {
+		c.nc = nil
+	}
+	c.rings = c.s.h.now() + int64(c.hold)
 	c.timer = c.s.h.wheel.AfterFunc(c.hold, c.socket.Ring)
 	return true
 }
@@ -58,11 +76,25 @@ func (c *heldPoll) park() bool {
 // isParked tells whether c has no goroutine, which never changes.
 func (c *heldPoll) isParked() bool { return c.timer != nil }
 
+// waits has Run called when d has passed, if nothing else happens. A timer that rings earlier is set anew when it has rung (late): of polls that
+// are answered every second it is moved once in thirty.
+func (c *heldPoll) waits(d time.Duration) {
+	now := c.s.h.now()
+	c.until = now + int64(d)
+	if c.rings == 0 || c.rings > c.until {
+		c.setTimer(now)
+	}
+}
+
+func (c *heldPoll) setTimer(now int64) {
+	c.rings = c.until
+	c.timer.Reset(time.Duration(c.until - now))
+}
+
 // holds begins to hold the poll that is now in c.asked.
 func (c *heldPoll) holds() {
 	c.phase, c.heard = holding, false
-	c.until = c.s.h.now() + int64(c.hold)
-	c.timer.Reset(c.hold)
+	c.waits(c.hold)
 	p := c.poll
 	c.s.mu.Lock()
 	p.held = c
@@ -77,18 +109,26 @@ func (c *heldPoll) holds() {
 func (c *heldPoll) Run(w *park.Worker, what park.Happened) (done bool) {
 	c.more = c.more || what&(park.Readable|park.HungUp) != 0
 	c.ends = c.ends || what&park.HungUp != 0
+	now := c.s.h.now()
+	if c.rings > 0 && now >= c.rings && c.phase != ended {
+		if c.rings = 0; c.until > now {
+			c.setTimer(now)
+		}
+	}
 	switch c.phase {
 	case holding:
-		return c.runHeld(w)
+		c.runHeld(w, now)
 	case resting:
-		return c.runResting(w)
+		return c.runResting(w, now)
+	case writing:
+		c.runWriting(w, now)
 	case unparked, serving, ended:
 	}
 	return true
 }
 
 // runHeld answers the poll, if there is something to say.
-func (c *heldPoll) runHeld(w *park.Worker) (done bool) {
+func (c *heldPoll) runHeld(w *park.Worker, now int64) {
 	here := true
 	if c.more && !c.heard {
 		switch n, err := w.Peek(&c.socket); {
@@ -102,9 +142,9 @@ func (c *heldPoll) runHeld(w *park.Worker) (done bool) {
 	}
 	if !here {
 		c.abandon()
-		return true
+		return
 	}
-	if c.s.h.now() >= c.until {
+	if now >= c.until {
 		c.s.mu.Lock()
 		c.poll.expired = true
 		c.s.mu.Unlock()
@@ -114,21 +154,40 @@ func (c *heldPoll) runHeld(w *park.Worker) (done bool) {
 	x.waiting = append(x.waiting, waiting{asked: c.asked, events: x.drained})
 	p := &x.waiting[0]
 	if !p.look(present) {
-		return true
+		return
 	}
 	x.drained = p.events
 	b, again := c.response(x, p)
 	n, err := w.Write(&c.socket, b)
 	if err == nil && n < len(b) {
-		rest, events := slices.Clone(b[n:]), slices.Clone(p.events)
-		go func() {
-			c.answered(c.writeRest(rest), events, again)
-			c.socket.Done()
-		}()
-		return false
+		events := slices.Clone(p.events)
+		c.writes(slices.Clone(b[n:]), func(err error) { c.answered(err, events, again) })
+		return
 	}
 	c.answered(err, p.events, again)
-	return true
+}
+
+// writes goes on with rest when there is room, and then with then.
+func (c *heldPoll) writes(rest []byte, then func(error)) {
+	c.phase, c.unsent = writing, &unsent{rest, then}
+	c.waits(writeWithin)
+}
+
+func (c *heldPoll) runWriting(w *park.Worker, now int64) {
+	u := c.unsent
+	n, err := w.Write(&c.socket, u.rest)
+	for u.rest = u.rest[n:]; n > 0 && len(u.rest) > 0 && err == nil; u.rest = u.rest[n:] { // it tells of room once it had none
+		n, err = w.Write(&c.socket, u.rest)
+	}
+	switch {
+	case err != nil || len(u.rest) == 0:
+	case now < c.until:
+		return
+	default:
+		err = os.ErrDeadlineExceeded
+	}
+	c.unsent = nil
+	u.then(err)
 }
 
 // abandon ends the poll, whose client has gone or is to go, and the connection.
@@ -161,10 +220,7 @@ func (c *heldPoll) rests() {
 	h := c.s.h
 	c.phase, c.until = resting, 0
 	if d := c.back.idleTimeout(); d > 0 {
-		c.until = h.now() + int64(d)
-		c.timer.Reset(d)
-	} else {
-		c.timer.Stop()
+		c.waits(d)
 	}
 	h.mu.Lock()
 	c.idle = true
@@ -175,13 +231,12 @@ func (c *heldPoll) rests() {
 }
 
 // runResting serves a next request, or ends the connection.
-func (c *heldPoll) runResting(w *park.Worker) (done bool) {
-	h := c.s.h
+func (c *heldPoll) runResting(w *park.Worker, now int64) (done bool) {
 	switch {
 	case !c.reusable():
 		c.end()
 		return true
-	case !c.more && c.until > 0 && h.now() >= c.until:
+	case !c.more && c.until > 0 && now >= c.until:
 		c.end()
 		return true
 	case !c.more:
@@ -210,7 +265,7 @@ func (c *heldPoll) received(w *park.Worker, raw []byte) (done bool) {
 	c.phase = serving
 	head, text := c.likeRaw(raw)
 	if head == nil {
-		c.leave(toServer, slices.Clone(raw))
+		c.returns(slices.Clone(raw))
 		return true
 	}
 	body := string(text)
@@ -218,56 +273,50 @@ func (c *heldPoll) received(w *park.Worker, raw []byte) (done bool) {
 		if m, ok := plainConnect(body); ok {
 			if _, _, in := h.enter(c.address); in {
 				a, ok := c.serveAlike(&m)
-				return c.done(w, a, ok)
+				c.done(w, a, ok)
+				return true
 			}
 		}
 	}
 	if isConnect(body) {
-		return c.serveNext(w, head, body)
+		c.serveNext(w, head, body)
+		return true
 	}
 	go func() {
-		c.serveNext(nil, head, body)
+		c.serveNext(new(park.Worker), head, body)
 		c.socket.Done()
 	}()
 	return false
 }
 
-// serveNext serves a request; on the worker w, or on a goroutine if that is nil.
-func (c *heldPoll) serveNext(w *park.Worker, head *knownHead, body string) (done bool) {
+// serveNext serves a request.
+func (c *heldPoll) serveNext(w *park.Worker, head *knownHead, body string) {
 	a := &answer{c: c, header: http.Header{}, number: head.number, last: head.Close}
-	return c.done(w, a, a.serveAs(head.Request, body))
+	c.done(w, a, a.serveAs(head.Request, body))
 }
 
 // done goes on after a request has been served, and answers it if it is not held; ok is false if something panicked.
-func (c *heldPoll) done(w *park.Worker, a *answer, ok bool) (done bool) {
+func (c *heldPoll) done(w *park.Worker, a *answer, ok bool) {
 	switch {
 	case !ok && c.phase == holding: // who panicked came after that
 		c.abandon()
-		return true
+		return
 	case !ok:
 		c.end()
-		return true
+		return
 	case c.phase == holding: // again
-		return true
+		return
 	case a.hijacked: // by somebody else, who closes it
-		c.leave(nowhere, nil)
-		return true
+		c.forget()
+		return
 	}
 	b, again := a.response()
-	if w == nil {
-		c.served(c.writeRest(b), again)
-		return true
-	}
 	n, err := w.Write(&c.socket, b)
 	if err == nil && n < len(b) {
-		go func() {
-			c.served(c.writeRest(b[n:]), again)
-			c.socket.Done()
-		}()
-		return false
+		c.writes(b[n:], func(err error) { c.served(err, again) })
+		return
 	}
 	c.served(err, again)
-	return true
 }
 
 func (c *heldPoll) served(err error, again bool) {
@@ -278,33 +327,43 @@ func (c *heldPoll) served(err error, again bool) {
 	c.rests()
 }
 
-// writeRest blocks.
-func (c *heldPoll) writeRest(b []byte) error {
-	if err := c.write(b); err != nil {
-		return err
-	}
-	return c.nc.SetWriteDeadline(time.Time{}) // it is written to without a deadline next
-}
-
 // end closes the connection.
 func (c *heldPoll) end() {
-	c.leave(nowhere, nil)
-	_ = c.nc.Close() // it may be closed
+	c.socket.Close()
+	if c.nc != nil {
+		_ = c.nc.Close()
+	}
+	c.forget()
 }
 
-// leave takes the connection out of the lot: it is somebody else's now. If that is the server it reads ahead first.
-func (c *heldPoll) leave(to whereto, ahead []byte) {
+// returns gives the connection back to the server, which reads ahead first.
+func (c *heldPoll) returns(ahead []byte) {
+	nc := c.conn()
+	c.forget()
+	go c.back.give(nc, ahead) // it may have to wait for the server
+}
+
+// conn is the connection, which is not parked any more: it is somebody else's now.
+func (c *heldPoll) conn() net.Conn {
+	switch {
+	case !c.isParked():
+	case c.nc != nil:
+		c.socket.Leave()
+	default:
+		c.nc = c.socket.Conn(net.TCPAddrFromAddrPort(c.kind.local), net.TCPAddrFromAddrPort(c.remote))
+	}
+	return c.nc
+}
+
+// forget is for who has given up the connection.
+func (c *heldPoll) forget() {
 	h := c.s.h
 	c.phase = ended
 	c.timer.Stop()
-	c.socket.Leave()
 	h.mu.Lock()
 	delete(h.held, c)
 	h.checkIdle()
 	h.mu.Unlock()
-	if to == toServer {
-		go c.back.give(c.nc, ahead) // it may have to wait for the server
-	}
 }
 
 // isConnect tells whether the body is that of one connect, most likely: it decides about who serves it, and nothing else.

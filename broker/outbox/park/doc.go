@@ -17,17 +17,19 @@
 //   - A socket cannot be mistaken for another that was given its descriptor. The net.Conn stays whole and in the runtime's poller,
 //     every system call is made through its RawConn, which keeps the descriptor from being closed meanwhile; and an event of the set names
 //     a place in the loop's table and the generation of who sits there, not a descriptor. So anybody may close the net.Conn at any
-//     time, as always; the owner learns of it only if it is rung.
+//     time, as always; the owner learns of it only if it is rung. A socket that was taken (Take) has no net.Conn, and its descriptor is its own: own.go
+//     says who may use it, and when it is closed.
 //   - An owner that may have to wait in Run says so (Worker.Away), and holds up nobody: another worker runs the list. Or it has Run return false,
 //     to go on in a goroutine of its own. One that blocks without a word holds up the others for some twenty milliseconds: then its loop gets another worker.
 //
 // An End is the owner of a socket that is watched for nothing but its end.
 //
-// The price of leaving the net.Conn in the runtime's poller is an event there for each one here, which finds nobody waiting.
+// The price of leaving the net.Conn in the runtime's poller is an event there for each one here, which finds nobody waiting, and memory. A socket that is
+// taken does not pay it, nor one that is written to for which there is no room: it is told when there is some (Writable), so no goroutine has to write.
 //
-// Locks: loop.mu and table.mu are innermost, and nothing is called under them.
+// Locks: loop.mu and table.mu are innermost, and nothing is called under them but, to cut a connection off, the system.
 //
-// Files: lot.go the loops and their workers, worker.go what a worker reads and writes with, socket.go one socket, plain.go which are, end.go one on which nothing is to come, table.go who sits where, poll_linux.go the system calls, poll_other.go
+// Files: lot.go the loops and their workers, worker.go what a worker reads and writes with, socket.go one socket, plain.go which are, own.go one without a net.Conn, end.go one on which nothing is to come, table.go who sits where, poll_linux.go the system calls, poll_other.go
 // what there is without them.
 //
 // Not here: deadlines (owners have the broker's wheel, and ring), TLS, buffering, and what is read.

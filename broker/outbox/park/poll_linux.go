@@ -2,6 +2,7 @@ package park
 
 import (
 	"errors"
+	"net"
 	"os"
 	"syscall"
 	"unsafe"
@@ -14,11 +15,17 @@ type event syscall.EpollEvent
 // ticket is the event's 64 bits of data, which Go's structure has as two members.
 func (e *event) ticket() uint64 { return uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 }
 
-func (e *event) what() Happened {
-	if e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
-		return Readable | HungUp
+func (e *event) what() (what Happened) {
+	if e.Events&syscall.EPOLLIN != 0 {
+		what = Readable
 	}
-	return Readable
+	if e.Events&syscall.EPOLLOUT != 0 {
+		what |= Writable
+	}
+	if e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+		what |= Readable | HungUp
+	}
+	return what
 }
 
 func newEvents() []event { return make([]event, 256) }
@@ -65,23 +72,28 @@ func (p *poller) wait(events []event) (n int, err error) {
 }
 
 // add enters the socket. The set is closed only when nobody can add any more, or the call fails and so does Park.
-func (p *poller) add(raw syscall.RawConn, ticket uint64) error {
-	return p.control(raw, syscall.EPOLL_CTL_ADD, &syscall.EpollEvent{
-		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered, Fd: int32(uint32(ticket)), Pad: int32(uint32(ticket >> 32)),
-	})
+// That there is room costs nothing to be asked for: it is told once a write has found none.
+func (p *poller) add(s *Socket, also Happened) error {
+	ev := syscall.EpollEvent{
+		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered, Fd: int32(uint32(s.ticket)), Pad: int32(uint32(s.ticket >> 32)),
+	}
+	if also&Writable != 0 {
+		ev.Events |= syscall.EPOLLOUT
+	}
+	return p.control(s, syscall.EPOLL_CTL_ADD, &ev)
 }
 
 // edgeTriggered is syscall.EPOLLET, which is a negative number on some systems.
 const edgeTriggered = 1 << 31
 
-func (p *poller) remove(raw syscall.RawConn) {
-	_ = p.control(raw, syscall.EPOLL_CTL_DEL, &syscall.EpollEvent{})
+func (p *poller) remove(s *Socket) {
+	_ = p.control(s, syscall.EPOLL_CTL_DEL, &syscall.EpollEvent{})
 }
 
 // control changes the set while both descriptors are held open.
-func (p *poller) control(raw syscall.RawConn, op int, ev *syscall.EpollEvent) (err error) {
+func (p *poller) control(s *Socket, op int, ev *syscall.EpollEvent) (err error) {
 	closed := p.raw.Control(func(set uintptr) {
-		if gone := raw.Control(func(fd uintptr) {
+		if gone := s.control(func(fd uintptr) {
 			err = os.NewSyscallError("epoll_ctl", syscall.EpollCtl(int(set), op, int(fd), ev))
 		}); gone != nil {
 			err = gone
@@ -92,6 +104,30 @@ func (p *poller) control(raw syscall.RawConn, op int, ev *syscall.EpollEvent) (e
 	}
 	return err
 }
+
+// duplicate gives another descriptor of nc, which is the caller's to close.
+func duplicate(nc *net.TCPConn) (fd int32, err error) {
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		return none, err
+	}
+	var errno syscall.Errno
+	var n uintptr
+	err = raw.Control(func(from uintptr) {
+		n, _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, from, syscall.F_DUPFD_CLOEXEC, 0)
+	})
+	switch {
+	case err != nil:
+		return none, err
+	case errno != 0:
+		return none, os.NewSyscallError("fcntl", errno)
+	}
+	return int32(n), nil
+}
+
+func closeDescriptor(fd int32) { _ = syscall.Close(int(fd)) }
+
+func shutDown(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }
 
 // writes and reads make the system call without telling the scheduler: they do not block.
 

@@ -2,7 +2,7 @@
 
 package park
 
-import "syscall"
+import "net"
 
 const peek = 0
 
@@ -23,9 +23,15 @@ func (p *poller) close() error { return nil }
 
 func (p *poller) wait([]event) (int, error) { return 0, ErrNotPlain }
 
-func (p *poller) add(syscall.RawConn, uint64) error { return ErrNotPlain }
+func (p *poller) add(*Socket, Happened) error { return ErrNotPlain }
 
-func (p *poller) remove(syscall.RawConn) {}
+func (p *poller) remove(*Socket) {}
+
+func duplicate(*net.TCPConn) (int32, error) { return none, ErrNotPlain }
+
+func closeDescriptor(int32) {}
+
+func shutDown(uintptr) {}
 
 func (w *Worker) writes(uintptr) bool { return true }
 

@@ -22,6 +22,7 @@ const (
 	Readable Happened = 1 << iota // something has come since, or was there when the socket was parked
 	HungUp                        // the peer has ended its half, or all of it, behind what it sent
 	Rung                          // Ring was called
+	Writable                      // there is room again, after Write took less than all; only after Take
 
 	queued // the socket is on the list, or being run, or with its owner
 )
@@ -30,16 +31,19 @@ const (
 type Socket struct {
 	// static after Park
 	loop   *loop
-	raw    syscall.RawConn
+	raw    syscall.RawConn // nil: the descriptor is the socket's own
 	owner  Owner
 	ticket uint64
 
 	state atomic.Uint32 // Happened
+	fd    int32         // its own, until it is given up; owned by Run, or whoever goes on for it
 }
 
 // Park has x watch nc for owner, who stays the one to close it. Run is not called before Done, and then for what is there already, too.
 // On an error nothing has changed: ErrNotPlain, ErrClosed, or the system's.
-func (s *Socket) Park(x *Lot, nc net.Conn, owner Owner) error {
+func (s *Socket) Park(x *Lot, nc net.Conn, owner Owner) error { return s.park(x, nc, owner, 0) }
+
+func (s *Socket) park(x *Lot, nc net.Conn, owner Owner, also Happened) error {
 	plain, ok := Plain(nc).(syscall.Conn)
 	if !ok {
 		return ErrNotPlain
@@ -48,14 +52,20 @@ func (s *Socket) Park(x *Lot, nc net.Conn, owner Owner) error {
 	if err != nil {
 		return err
 	}
+	s.raw = raw
+	return s.enter(x, owner, also)
+}
+
+// enter enters the descriptor into a loop's set, to be told of what comes, and also of that.
+func (s *Socket) enter(x *Lot, owner Owner, also Happened) error {
 	l, err := x.loop()
 	if err != nil {
 		return err
 	}
-	s.loop, s.raw, s.owner = l, raw, owner
+	s.loop, s.owner = l, owner
 	s.state.Store(uint32(queued))
 	s.ticket = l.table.enter(s)
-	if err := l.poller.add(raw, s.ticket); err != nil {
+	if err := l.poller.add(s, also); err != nil {
 		l.table.leave(s.ticket)
 		s.loop = nil
 		return err
@@ -67,7 +77,16 @@ func (s *Socket) Park(x *Lot, nc net.Conn, owner Owner) error {
 // it. The connection is as it was, with whatever has not been read.
 func (s *Socket) Leave() {
 	s.loop.table.leave(s.ticket)
-	s.loop.poller.remove(s.raw) // fails if it is closed, and then it has left by itself
+	s.loop.poller.remove(s) // fails if it is closed, and then it has left by itself
+}
+
+// control calls f with the descriptor, which is not closed meanwhile.
+func (s *Socket) control(f func(fd uintptr)) error {
+	if s.raw != nil {
+		return s.raw.Control(f)
+	}
+	f(uintptr(s.fd))
+	return nil
 }
 
 // Ring has Run called. It does not block.

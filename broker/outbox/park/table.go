@@ -40,6 +40,15 @@ func (t *table) leave(ticket uint64) {
 	}
 }
 
+// seated calls f if whoever was given the ticket is still there, and cannot leave meanwhile.
+func (t *table) seated(ticket uint64, f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.places[uint32(ticket)].generation == uint32(ticket>>32) {
+		f()
+	}
+}
+
 // find appends those whose tickets are in events, if they still sit there.
 func (t *table) find(dst []happening, events []event) []happening {
 	t.mu.Lock()

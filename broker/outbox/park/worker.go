@@ -2,7 +2,7 @@ package park
 
 import "syscall"
 
-// Worker is what a worker lends the sockets it runs.
+// Worker is what a worker lends the sockets it runs. A zero one writes, for who goes on for Run in a goroutine of its own.
 type Worker struct {
 	Buf []byte // for what is read
 
@@ -56,7 +56,14 @@ func (w *Worker) Write(s *Socket, b []byte) (n int, err error) {
 		return 0, nil
 	}
 	w.out = b
-	err = s.raw.Write(w.write)
+	switch {
+	case s.raw == nil:
+		w.writes(uintptr(s.fd))
+	case w.write == nil:
+		err = s.raw.Write(w.writes)
+	default:
+		err = s.raw.Write(w.write)
+	}
 	w.out = nil
 	return w.result(err)
 }
@@ -74,7 +81,11 @@ func (w *Worker) Peek(s *Socket) (n int, err error) {
 }
 
 func (w *Worker) receive(s *Socket) (n int, err error) {
-	err = s.raw.Read(w.read)
+	if s.raw == nil {
+		w.reads(uintptr(s.fd))
+	} else {
+		err = s.raw.Read(w.read)
+	}
 	w.in = nil
 	if n, err = w.result(err); err == nil && w.errno == syscall.EAGAIN {
 		n = -1
