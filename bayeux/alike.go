@@ -1,6 +1,10 @@
 package bayeux
 
-import "net/http"
+import (
+	"net/http"
+
+	"waft/broker/outbox/park"
+)
 
 // Most requests that follow a poll are that poll again: the same head, byte for byte, from the same client, and one plain connect. What is in front of
 // the handler, and what the handler itself makes of a head, comes to the same then; so nothing is made of it a second time, and there is no
@@ -12,14 +16,30 @@ func (c *heldPoll) knowsFront() bool {
 	return h.opts.PureFront || c.back.server.Handler == http.Handler(h)
 }
 
-// serveAlike serves a request that has the head of the poll and is m. Without an answer the poll is held. It is false if something panicked.
-func (c *heldPoll) serveAlike(m *message) (a *answer, ok bool) {
+// alike gives the connect in raw, if that is a poll like the last.
+func (c *heldPoll) alike(raw []byte) (m message, ok bool) {
+	if c.head == 0 || !c.knowsFront() {
+		return m, false
+	}
+	head := c.s.h.heads.numbered(c.head)
+	if head == nil || len(raw) < len(head.text) || string(raw[:len(head.text)]) != head.text || !c.isLike(head.Request, len(raw)-len(head.text)) {
+		return m, false
+	}
+	return plainConnect(string(raw[len(head.text):]))
+}
+
+// serveAlike serves a request that has the head of the poll and is m. Without an answer that is over: the poll is held, or has had its answer. It is
+// false if something panicked.
+func (c *heldPoll) serveAlike(w *park.Worker, m *message) (a *answer, ok bool) {
 	h := c.s.h
 	defer c.recovered(&ok)
-	here := true
+	here, waits := true, false
 	defer func() {
 		if here {
 			h.depart(c.address)
+			if waits {
+				h.pollEnds()
+			}
 		}
 	}()
 	x := h.newExchange(c.back.base, nil, nil)
@@ -28,18 +48,21 @@ func (c *heldPoll) serveAlike(m *message) (a *answer, ok bool) {
 	x.peer = &x.own
 	x.messages = append(x.messages, *m)
 	x.run()
-	if len(x.waiting) > 0 {
+	if waits = len(x.waiting) > 0; waits {
 		h.pollBegins()
-		if x.waits() && c.reusable() {
-			c.asked = x.waiting[0].asked
+	}
+	if len(x.waiting) == 1 && x.waiting[0].poll != nil && len(x.replies.buf) == 0 && c.reusable() {
+		c.asked = x.waiting[0].asked
+		if !x.waits() && c.answers(w, x) {
 			here = false
-			c.holds()
 			return nil, true
 		}
-		defer h.pollEnds()
+		here = false
+		c.holds()
+		return nil, true
 	}
 	a = &answer{c: c, header: c.kind.header()}
-	if len(x.waiting) > 0 {
+	if waits {
 		x.respondToConnects(a)
 	} else {
 		_ = x.respond(a, nil, nil) // it is kept

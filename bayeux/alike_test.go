@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -143,10 +144,11 @@ func (s *server) oneRests(others int) {
 
 var random = regexp.MustCompile(`[A-Z2-7]{32}|Date: .*|Retry-After: .*|Content-Length: .*|"interval":[0-9]+`)
 
-// raw is the next response as it came and as long as it said, but for what is not the same each time.
+// raw is the next response as it came and as long as it said, but for the order of its fields and what is not the same each time.
 func (w *wire) raw() string {
 	w.t.Helper()
 	var b strings.Builder
+	var fields []string
 	length := 0
 	for line := ""; line != "\r\n"; {
 		var err error
@@ -156,8 +158,10 @@ func (w *wire) raw() string {
 		if n, ok := strings.CutPrefix(line, "Content-Length: "); ok {
 			length, _ = strconv.Atoi(strings.TrimSpace(n))
 		}
-		b.WriteString(line)
+		fields = append(fields, line)
 	}
+	slices.Sort(fields[1 : len(fields)-1])
+	b.WriteString(strings.Join(fields, ""))
 	if _, err := io.CopyN(&b, w.r, int64(length)); err != nil {
 		w.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // heads remembers what net/http made of the heads of requests. Those of polls hardly differ from one to the next, nor between clients of
@@ -15,11 +16,14 @@ type heads struct {
 	mu    sync.RWMutex
 	known map[string]*knownHead // by head, the empty line included
 	last  uint64                // number that was given
+
+	newest [maxHeads]atomic.Pointer[knownHead] // by number
 }
 
 type knownHead struct {
 	*http.Request
 	number uint64 // of this head and no other; 0: it is not kept
+	text   string // all of the head, if it is kept
 }
 
 const (
@@ -34,6 +38,14 @@ func (t *heads) find(head []byte) *knownHead {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.known[string(head)]
+}
+
+// numbered gives the head that has that number, if it is among the last; nil: it may be found.
+func (t *heads) numbered(n uint64) *knownHead {
+	if k := t.newest[n%maxHeads].Load(); k != nil && k.number == n {
+		return k
+	}
+	return nil
 }
 
 // parse has net/http parse the request in raw; nil if it finds a fault, or does not take head for all of the head.
@@ -53,8 +65,9 @@ func (t *heads) parse(raw []byte, head int) *knownHead {
 		t.known = map[string]*knownHead{}
 	}
 	t.last++
-	k := &knownHead{q, t.last}
-	t.known[string(raw[:head])] = k
+	k := &knownHead{q, t.last, string(raw[:head])}
+	t.known[k.text] = k
+	t.newest[k.number%maxHeads].Store(k)
 	return k
 }
 

@@ -284,13 +284,23 @@ func (c *heldPoll) response(x *exchange, p *waiting) (b []byte, again bool) {
 	all := x.h.list(x.events[:0])
 	p.answer(&all, &all)
 	x.events = all.buf
-	body := x.body(all.buf, nil)
+	plain := x.callback == ""
+	body, length := all.buf, len("[]")+len(all.buf)
+	if !plain {
+		body = x.body(all.buf, nil)
+		length = len(body)
+	}
 
 	b = append(x.head[:0], "HTTP/1.1 200 OK\r\n"...)
 	b = append(b, c.kind.fields...)
 	b = append(b, x.answerHead()...)
-	b = appendLength(b, len(body))
-	b = append(appendDate(b, again), body...)
+	b = appendLength(b, length)
+	b = appendDate(b, again)
+	if plain { // what x.body makes of it, without a copy
+		b = append(append(append(b, '['), body...), ']')
+	} else {
+		b = append(b, body...)
+	}
 	x.head = b
 	return b, again
 }

@@ -151,10 +151,16 @@ func (c *heldPoll) runHeld(w *park.Worker, now int64) {
 	}
 	x := c.s.h.newExchange(present, nil, nil)
 	defer x.done()
-	x.waiting = append(x.waiting, waiting{asked: c.asked, events: x.drained})
+	x.waiting = append(x.waiting, waiting{asked: c.asked})
+	c.answers(w, x)
+}
+
+// answers answers the poll, which is the one that waits in x, if there is something to say.
+func (c *heldPoll) answers(w *park.Worker, x *exchange) (done bool) {
 	p := &x.waiting[0]
+	p.events = x.drained
 	if !p.look(present) {
-		return
+		return false
 	}
 	x.drained = p.events
 	b, again := c.response(x, p)
@@ -162,9 +168,10 @@ func (c *heldPoll) runHeld(w *park.Worker, now int64) {
 	if err == nil && n < len(b) {
 		events := slices.Clone(p.events)
 		c.writes(slices.Clone(b[n:]), func(err error) { c.answered(err, events, again) })
-		return
+		return true
 	}
 	c.answered(err, p.events, again)
+	return true
 }
 
 // writes goes on with rest when there is room, and then with then.
@@ -263,21 +270,19 @@ func (c *heldPoll) received(w *park.Worker, raw []byte) (done bool) {
 	c.idle = false
 	h.mu.Unlock()
 	c.phase = serving
+	if m, ok := c.alike(raw); ok {
+		if _, _, in := h.enter(c.address); in {
+			a, ok := c.serveAlike(w, &m)
+			c.done(w, a, ok)
+			return true
+		}
+	}
 	head, text := c.likeRaw(raw)
 	if head == nil {
 		c.returns(slices.Clone(raw))
 		return true
 	}
 	body := string(text)
-	if head.number == c.head && c.head != 0 && c.knowsFront() {
-		if m, ok := plainConnect(body); ok {
-			if _, _, in := h.enter(c.address); in {
-				a, ok := c.serveAlike(&m)
-				c.done(w, a, ok)
-				return true
-			}
-		}
-	}
 	if isConnect(body) {
 		c.serveNext(w, head, body)
 		return true
@@ -304,7 +309,7 @@ func (c *heldPoll) done(w *park.Worker, a *answer, ok bool) {
 	case !ok:
 		c.end()
 		return
-	case c.phase == holding: // again
+	case a == nil || c.phase == holding: // it is answered, or held again
 		return
 	case a.hijacked: // by somebody else, who closes it
 		c.forget()

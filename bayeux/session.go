@@ -170,6 +170,9 @@ func (s *session) bind(e endpoint) bool {
 // rings makes c, which may be nil, what a publish wakes; mu is held. That may be a moment late and wake one that has just been replaced, which
 // does no harm: what is queued by then the new one finds when it looks, which it does after it was bound.
 func (s *session) rings(c *outbox.Conn) {
+	if s.conn == c {
+		return
+	}
 	if s.conn = c; c != nil {
 		s.queue.Rings(c)
 	} else {

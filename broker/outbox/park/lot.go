@@ -104,17 +104,12 @@ type loop struct {
 	stopped  bool
 }
 
-// wait is the goroutine of the epoll set.
+// wait is the goroutine of the epoll set. It ends when that is closed.
 func (l *loop) wait() {
-	events := newEvents()
 	var ready []happening
 	var list []*Socket
-	for {
-		n, err := l.poller.wait(events)
-		if err != nil {
-			return // it is closed
-		}
-		ready = l.table.find(ready[:0], events[:n])
+	l.poller.wait(func(events []event) {
+		ready = l.table.find(ready[:0], events)
 		list = list[:0]
 		for _, r := range ready {
 			if r.socket.post(r.what) {
@@ -124,7 +119,7 @@ func (l *loop) wait() {
 		l.add(list...)
 		clear(ready)
 		clear(list)
-	}
+	})
 }
 
 // add puts sockets on the list.

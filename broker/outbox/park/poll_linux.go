@@ -28,8 +28,6 @@ func (e *event) what() (what Happened) {
 	return what
 }
 
-func newEvents() []event { return make([]event, 256) }
-
 // poller is an epoll set.
 type poller struct {
 	fd   int
@@ -56,19 +54,22 @@ func newPoller() (*poller, error) {
 
 func (p *poller) close() error { return p.file.Close() }
 
-// wait blocks, in the runtime's poller, until there are events. It fails when p is closed.
-func (p *poller) wait(events []event) (n int, err error) {
+// wait calls f with events, in turn, and blocks in the runtime's poller until there are any; until p is closed. It is one Read of the file, so that
+// the runtime keeps for the next wait what it is told while f runs: there is no call that finds nothing.
+func (p *poller) wait(f func([]event)) {
+	events := make([]event, 256)
 	list := unsafe.Slice((*syscall.EpollEvent)(&events[0]), len(events))
-	closed := p.raw.Read(func(fd uintptr) bool {
-		for n, err = syscall.EpollWait(int(fd), list, 0); errors.Is(err, syscall.EINTR); {
-			n, err = syscall.EpollWait(int(fd), list, 0)
+	_ = p.raw.Read(func(fd uintptr) (done bool) {
+		for n := len(list); n == len(list); {
+			var err error
+			if n, err = syscall.EpollWait(int(fd), list, 0); n > 0 {
+				f(events[:n])
+			} else if errors.Is(err, syscall.EINTR) {
+				n = len(list)
+			}
 		}
-		return n > 0 || err != nil
+		return false
 	})
-	if closed != nil {
-		return 0, closed
-	}
-	return n, err
 }
 
 // add enters the socket. The set is closed only when nobody can add any more, or the call fails and so does Park.
