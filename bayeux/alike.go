@@ -46,6 +46,7 @@ func (c *heldPoll) serveAlike(w *park.Worker, m *message) (a *answer, ok bool) {
 	defer x.done()
 	x.own.address = c.address
 	x.peer = &x.own
+	x.known = c.s
 	x.messages = append(x.messages, *m)
 	x.run()
 	if waits = len(x.waiting) > 0; waits {

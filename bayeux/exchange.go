@@ -14,6 +14,8 @@ type exchange struct {
 	peer *peer
 	sock *socket // nil over HTTP
 
+	known *session // whose messages these are most likely; nil: it is looked up
+
 	callback string // what a callback-polling client wants to be called; "" for plain JSON
 
 	messages []message
@@ -46,7 +48,7 @@ func (x *exchange) done() {
 	clear(x.messages)
 	clear(x.waiting)
 	clear(x.drained)
-	x.h, x.ctx, x.peer, x.sock, x.callback, x.own = nil, nil, nil, nil, "", peer{}
+	x.h, x.ctx, x.peer, x.sock, x.known, x.callback, x.own = nil, nil, nil, nil, nil, "", peer{}
 	x.messages, x.waiting, x.drained, x.replies.buf = x.messages[:0], x.waiting[:0], x.drained[:0], x.replies.buf[:0]
 	if cap(x.replies.buf)+cap(x.events)+cap(x.connects)+cap(x.frame)+cap(x.head) > keepBuffer || cap(x.messages) > 64 || cap(x.drained) > 1024 {
 		return
@@ -93,7 +95,13 @@ func (x *exchange) session(m *message) (*session, fault) {
 	if m.clientID == "" {
 		return nil, missing("clientId")
 	}
-	s := x.h.session(m.clientID)
+	s := x.known
+	switch {
+	case s == nil || s.id() != m.clientID:
+		s = x.h.session(m.clientID)
+	case s.queue.Err() != nil:
+		s = nil
+	}
 	if s == nil || x.sock != nil && !s.bindSocket(x.sock) {
 		x.h.counters.refuse(RefusedClient)
 		return nil, unknownClient(m.clientID)

@@ -131,6 +131,7 @@ type Handler struct {
 	window    window
 	storm     storm
 	counters  counters
+	polls     atomic.Int64 // being held or answered
 	draining  atomic.Bool
 	closed    sync.Once
 
@@ -138,7 +139,6 @@ type Handler struct {
 	sessions  map[string]*session
 	sockets   map[*socket]struct{}
 	streams   map[*stream]struct{}
-	polls     int                        // being held or answered
 	held      map[*heldPoll]struct{}     // those that gave up their requests, and the connections of such
 	handbacks map[*http.Server]*handback // where those go back to
 	idle      chan struct{}              // closed when polls, sockets and streams fall to nothing, if Shutdown waits

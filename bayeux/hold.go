@@ -360,7 +360,7 @@ func (c *reader) rest(r *bufio.Reader) bool {
 	h := c.s.h
 	h.mu.Lock()
 	over := !c.reusable()
-	c.idle = !over // from now on who stops may close it
+	c.idle.Store(!over) // from now on who stops may close it
 	h.mu.Unlock()
 	if over {
 		return false
@@ -372,7 +372,7 @@ func (c *reader) rest(r *bufio.Reader) bool {
 	_ = c.nc.SetReadDeadline(until) // it fails where reading will
 	_, err := r.Peek(1)
 	h.mu.Lock()
-	c.idle = false
+	c.idle.Store(false)
 	h.mu.Unlock()
 	return err == nil
 }
@@ -383,7 +383,7 @@ func (h *Handler) closeIdle(b *handback) {
 	defer h.mu.Unlock()
 	for c := range h.held {
 		switch {
-		case !c.idle || b != nil && c.back != b:
+		case !c.idle.Load() || b != nil && c.back != b:
 		case c.isParked():
 			c.socket.Ring() // it finds out
 		default:

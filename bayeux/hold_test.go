@@ -93,11 +93,11 @@ func (s *server) heldNow(n int) {
 		defer s.h.mu.RUnlock()
 		idle := 0
 		for c := range s.h.held {
-			if c.idle {
+			if c.idle.Load() {
 				idle++
 			}
 		}
-		return len(s.h.held)-idle == n && s.h.polls == n
+		return len(s.h.held)-idle == n && int(s.h.polls.Load()) == n
 	})
 }
 

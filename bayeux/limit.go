@@ -110,10 +110,11 @@ func (x *exchange) mayHandshake() (f fault, advice string) {
 
 // overRate refuses a message of an address that sends too many. A disconnect is never refused: it makes room.
 func (x *exchange) overRate(m *message) bool {
-	rate, now, wait := x.h.limits.Load().messages, x.h.now(), time.Duration(0)
+	rate := x.h.limits.Load().messages
 	if rate.Unlimited() {
 		return false
 	}
+	now, wait := x.h.now(), time.Duration(0)
 	x.h.addresses.with(x.peer.address, now, func(a *address) { wait = a.messages.Take(rate, now, 1) })
 	switch {
 	case wait == 0 || m.channel == "/meta/disconnect":

@@ -364,15 +364,12 @@ var (
 	}
 )
 
-func (h *Handler) pollBegins() {
-	h.mu.Lock()
-	h.polls++
-	h.mu.Unlock()
-}
+func (h *Handler) pollBegins() { h.polls.Add(1) }
 
 func (h *Handler) pollEnds() {
-	h.mu.Lock()
-	h.polls--
-	h.checkIdle()
-	h.mu.Unlock()
+	if h.polls.Add(-1) == 0 {
+		h.mu.Lock()
+		h.checkIdle()
+		h.mu.Unlock()
+	}
 }

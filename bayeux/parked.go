@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"waft/broker"
@@ -31,14 +32,15 @@ type parked struct {
 
 	// owned by Run
 	unsent *unsent
-	phase  phase
-	more   bool   // there may be something to read
-	ends   bool   // the end is behind what there is: it is told of once
-	heard  bool   // the next request has come, and stays where it is
-	idle   bool   // it has been answered and waits for the next request; guarded by Handler.mu, and of those with a goroutine too
 	until  int64  // on the handler's clock: when the hold ends, the wait for a next request, or for room; 0: never
 	rings  int64  // likewise: when the timer does, which is no later; 0: it does not
 	head   uint64 // of the poll, as heads numbers it; 0: it is not known
+	phase  phase
+	more   bool // there may be something to read
+	ends   bool // the end is behind what there is: it is told of once
+	heard  bool // the next request has come, and stays where it is
+
+	idle atomic.Bool // it has been answered and waits for the next request; of those with a goroutine it is changed under Handler.mu
 }
 
 // unsent is what of a response the socket has not taken, and what is to be done when it has, or fails to.
@@ -224,14 +226,11 @@ func (c *heldPoll) left() {
 
 // rests waits for a next request.
 func (c *heldPoll) rests() {
-	h := c.s.h
 	c.phase, c.until = resting, 0
 	if d := c.back.idleTimeout(); d > 0 {
 		c.waits(d)
 	}
-	h.mu.Lock()
-	c.idle = true
-	h.mu.Unlock()
+	c.idle.Store(true)
 	if c.more || !c.reusable() { // whoever stops has rung those that rested
 		c.socket.Ring()
 	}
@@ -266,9 +265,7 @@ func (c *heldPoll) runResting(w *park.Worker, now int64) (done bool) {
 // received serves a request like the last where it came, and gives any other back to the server.
 func (c *heldPoll) received(w *park.Worker, raw []byte) (done bool) {
 	h := c.s.h
-	h.mu.Lock()
-	c.idle = false
-	h.mu.Unlock()
+	c.idle.Store(false)
 	c.phase = serving
 	if m, ok := c.alike(raw); ok {
 		if _, _, in := h.enter(c.address); in {

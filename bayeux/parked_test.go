@@ -55,11 +55,11 @@ func (s *server) polling(held, idle int) {
 		defer s.h.mu.RUnlock()
 		n := 0
 		for c := range s.h.held {
-			if c.idle {
+			if c.idle.Load() {
 				n++
 			}
 		}
-		return len(s.h.held) == held+idle && n == idle && s.h.polls == held
+		return len(s.h.held) == held+idle && n == idle && int(s.h.polls.Load()) == held
 	})
 }
 

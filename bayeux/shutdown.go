@@ -109,7 +109,7 @@ func (h *Handler) waitIdle(ctx context.Context) error {
 
 // checkIdle tells Shutdown when nothing is left; mu is held.
 func (h *Handler) checkIdle() {
-	if h.idle != nil && h.polls == 0 && len(h.held) == 0 && len(h.sockets) == 0 && len(h.streams) == 0 {
+	if h.idle != nil && h.polls.Load() == 0 && len(h.held) == 0 && len(h.sockets) == 0 && len(h.streams) == 0 {
 		close(h.idle)
 		h.idle = nil
 	}

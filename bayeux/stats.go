@@ -97,6 +97,6 @@ func (h *Handler) Stats() Stats {
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	s.Sessions, s.Sockets, s.Streams, s.Polls = len(h.sessions), len(h.sockets), len(h.streams), h.polls
+	s.Sessions, s.Sockets, s.Streams, s.Polls = len(h.sessions), len(h.sockets), len(h.streams), int(h.polls.Load())
 	return s
 }
