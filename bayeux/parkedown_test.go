@@ -186,6 +186,20 @@ func TestParkedOwn_a_timer_that_rings_early(t *testing.T) {
 	eventually(t, func() bool { return s.connections() == 0 })
 }
 
+// exchange sends a request and reads the response. It is false if the connection has ended.
+func (w *wire) exchange(request []byte) bool {
+	if _, err := w.nc.Write(request); err != nil {
+		return false
+	}
+	answer, err := http.ReadResponse(w.r, nil)
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return err == nil
+}
+
 // A shutdown meets polls that are held, that are answered, that are asked again and that go: nothing is left of any.
 func TestParkedOwn_shutdown_meets_polls_in_every_state(t *testing.T) {
 	onLinux(t)
@@ -198,23 +212,8 @@ func TestParkedOwn_shutdown_meets_polls_in_every_state(t *testing.T) {
 			id, w := s.connected(`"/a"`), s.wire()
 			go func() {
 				defer func() { w.nc.Close(); done <- struct{}{} }()
-				for {
-					if i%4 == 0 {
-						_, err := w.nc.Write([]byte("GET /other HTTP/1.1\r\nHost: waft.test\r\n\r\n"))
-						if _, eof := http.ReadResponse(w.r, nil); err != nil || eof != nil {
-							return
-						}
-					}
-					if _, err := w.nc.Write(rawPost(connect(id, `"1"`))); err != nil {
-						return
-					}
-					answer, err := http.ReadResponse(w.r, nil)
-					if err != nil {
-						return
-					}
-					if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-						return
-					}
+				other := []byte("GET /other HTTP/1.1\r\nHost: waft.test\r\n\r\n")
+				for (i%4 > 0 || w.exchange(other)) && w.exchange(rawPost(connect(id, `"1"`))) { //nolint:revive // until it is cut off
 				}
 			}()
 		}

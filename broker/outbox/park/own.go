@@ -17,7 +17,7 @@ import (
 const none int32 = -1
 
 // Take is Park, and the connection is s's from now on: Owns tells whether nc has been closed, and its descriptor is s's own, to be given up by Close or
-// Conn. That is not so for what is no TCP socket, and when there is no descriptor left to take it over with: then nc is the owner's to close, as after Park.
+// Conn. That is not so for what is no TCP socket or wraps one, and when there is no descriptor left to take it over with: then nc is the owner's to close, as after Park.
 func (s *Socket) Take(x *Lot, nc net.Conn, owner Owner) error {
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		if fd, err := duplicate(tcp); err == nil {
