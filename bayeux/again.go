@@ -55,6 +55,7 @@ func (c *reader) next() whereto {
 		case !w.send():
 			return nowhere
 		}
+		_ = request.Body.Close() // it is in r, to its end: what nobody has read of it is not the next request
 	}
 	if c.nc.SetDeadline(time.Time{}) != nil { // the server sets its own
 		return nowhere

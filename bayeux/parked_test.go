@@ -252,10 +252,20 @@ func TestParked_idle_connections(t *testing.T) {
 
 // newWeb serves the handler by another server.
 func (s *server) newWeb(web *http.Server) (address string) {
+	return s.newWebOn(web, func(l net.Listener) net.Listener { return l })
+}
+
+// newWrappedWeb is newWeb with connections that cannot be parked.
+func (s *server) newWrappedWeb(web *http.Server) (address string) {
+	return s.newWebOn(web, func(l net.Listener) net.Listener { return wrappingListener{l} })
+}
+
+func (s *server) newWebOn(web *http.Server, wrap func(net.Listener) net.Listener) (address string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	l = wrap(l)
 	if web.Handler == nil {
 		web.Handler = s.h
 	}
