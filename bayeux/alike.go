@@ -54,16 +54,16 @@ func (c *heldPoll) serveAlike(w *park.Worker, m *message) (a *answer, ok bool) {
 	}
 	if len(x.waiting) == 1 && x.waiting[0].poll != nil && len(x.replies.buf) == 0 && c.reusable() {
 		c.asked = x.waiting[0].asked
-		if !x.waits() && c.answers(w, x) {
-			here = false
-			return nil, true
-		}
+		held := c.hold > 0 && c.s.queue.Pending() == 0 || !c.answers(w, x)
 		here = false
-		c.holds()
+		if held {
+			c.holds()
+		}
 		return nil, true
 	}
 	a = &answer{c: c, header: c.kind.header()}
 	if waits {
+		x.waiting[0].hold = 0 // who serves it must not wait, not even for a handler that is stopping
 		x.respondToConnects(a)
 	} else {
 		_ = x.respond(a, nil, nil) // it is kept

@@ -74,13 +74,14 @@ func (x *exchange) holdable(r *http.Request) bool {
 	return n == 0 && errors.Is(err, io.EOF)
 }
 
-// waits tells whether x is one connect that is going to wait.
+// waits tells whether x is one connect that is going to wait; else it may have come to its end. What is queued may be nothing that it can be answered
+// with: without a form here, or more than may be unacknowledged.
 func (x *exchange) waits() bool {
 	if len(x.waiting) != 1 || len(x.replies.buf) > 0 {
 		return false
 	}
 	p := &x.waiting[0]
-	return p.poll != nil && p.hold > 0 && p.s.queue.Pending() == 0
+	return p.poll != nil && p.hold > 0 && (p.s.queue.Pending() == 0 || !p.look(present))
 }
 
 // hold takes the connection over, to answer on it later. If that cannot be it is false, and nothing has changed.

@@ -112,6 +112,7 @@ type waiting struct {
 	asked
 
 	events   []broker.Delivery // what it is answered with; before that, room for it
+	ended    bool              // look has found the outcome
 	outcome  outcome
 	farewell *farewell // of a session that is over
 }
@@ -234,7 +235,7 @@ func (x *exchange) giveBack() {
 
 // wait holds the connect until there is something to say.
 func (p *waiting) wait(ctx context.Context) {
-	if p.poll == nil {
+	if p.poll == nil || p.ended {
 		return
 	}
 	var signal <-chan struct{} // without a hold nobody waits for it
@@ -272,6 +273,7 @@ func (p *waiting) look(ctx context.Context) (done bool) {
 		}
 		p.outcome = answered
 	}
+	p.ended = true
 	s.release(p.poll)
 	return true
 }

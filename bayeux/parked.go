@@ -293,6 +293,8 @@ func (c *heldPoll) received(w *park.Worker, raw []byte) (done bool) {
 
 // serveNext serves a request.
 func (c *heldPoll) serveNext(w *park.Worker, head *knownHead, body string) {
+	w.Away() // it may have to wait: for a key, to verify a credential
+	defer w.Back()
 	a := &answer{c: c, header: http.Header{}, number: head.number, last: head.Close}
 	c.done(w, a, a.serveAs(head.Request, body))
 }
