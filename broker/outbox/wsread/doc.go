@@ -12,7 +12,8 @@
 //   - Nothing of the protocol is judged here. A frame that is not plainly right, one that closes, a message that is too large, the end of the
 //     connection: from there on a goroutine has gorilla read, which finds the same, says so to the peer in its way, and ends in Failed.
 //   - A socket that rests costs what its Reader, gorilla's Conn and its park.Socket take, and no buffer: that is lent to gorilla for a message.
-//   - A part of a message is bounded like the message (Options.Limit), and its frames' headers like its bytes.
+//   - A part of a message is bounded like the message (Options.Limit), and so is how often it is looked at: what comes in many frames, or with
+//     a ping or pong between them, which is answered at once, is left to a goroutine as long as it is not whole.
 //
 // Files: reader.go the reader, unit.go where a message ends, feed.go what gorilla reads from, upgrade.go how gorilla comes to read from there.
 //

@@ -122,7 +122,7 @@ func (r *Reader) read(w *park.Worker, b []byte) (served bool) {
 			if !own {
 				b = slices.Clone(b)
 			}
-			r.keep(b)
+			r.ahead = b
 			break
 		}
 		r.serve(w, u, b)
@@ -130,14 +130,6 @@ func (r *Reader) read(w *park.Worker, b []byte) (served bool) {
 		b = b[u.size:]
 	}
 	return served
-}
-
-// keep keeps a part of a message until the rest comes.
-func (r *Reader) keep(b []byte) {
-	r.ahead = b
-	if len(b) > 2*r.limit+bufferSize { // in ever so many frames
-		r.leave(func() { r.block(b) })
-	}
 }
 
 // serve serves u, at the head of b.

@@ -466,3 +466,40 @@ func TestReader_keeps_what_has_come_of_a_message(t *testing.T) {
 	d.all()
 	equal(t, "kept", len(d.reader.ahead)+len(d.reader.feed.ahead), 0)
 }
+
+// A client may ask whether somebody is there before it goes on with a message, and be asked.
+func TestReader_answers_between_the_frames_of_a_message(t *testing.T) {
+	for name, x := range map[string]*park.Lot{"with a goroutine": nil, "without": lot(t)} {
+		for _, control := range []struct {
+			first byte
+			word  string
+		}{{pingFrame, "ping"}, {pongFrame, "pong"}} {
+			t.Run(name+", "+control.word, func(t *testing.T) {
+				d, client := read(t, x, false, nil)
+				write(t, client, appendFrame(nil, fin|text, "before"))
+				d.await(1)
+				write(t, client, appendFrame(nil, text, "be"))
+				write(t, client, appendFrame(nil, fin|control.first, "there?"))
+				d.await(1)
+				write(t, client, appendFrame(nil, fin|continued, "gin"))
+				d.await(1)
+				_ = client.CloseWrite()
+				equal(t, "notes", d.all(), "1 \"before\"\n"+control.word+" \"there?\"\n1 \"begin\"\nfailed: websocket: close 1006 (abnormal closure): unexpected EOF")
+			})
+		}
+	}
+}
+
+// With each piece of a message that comes, what has come before is looked at again; so that is not much, in however many frames it came.
+func TestNext_a_part_in_many_frames_is_not_kept(t *testing.T) {
+	b := appendFrame(nil, text, "a")
+	for frames := 1; frames <= 2*maxFrames; frames++ {
+		for _, rest := range []int{0, 3, 6} {
+			u := next(append(slices.Clip(b), appendFrame(nil, fin|continued, "the rest")[:rest]...), limit, false)
+			equal(t, fmt.Sprintf("%d frames and %d bytes are kept", frames, rest), u.kind == part, frames < maxFrames)
+		}
+		whole := append(slices.Clip(b), appendFrame(nil, fin|continued, "")...)
+		equal(t, "whole", next(whole, limit, false).size, len(whole))
+		b = appendFrame(b, continued, "")
+	}
+}

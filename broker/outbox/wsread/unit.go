@@ -17,8 +17,11 @@ const (
 	message             // whole
 	ping
 	pong
-	other // not plainly right, too large, or a close frame: for gorilla to look at
+	other // not plainly right, too large, a close frame, or not to be kept until it is whole: for gorilla to look at
 )
+
+// maxFrames is how many frames of a message are kept until it is whole: with every piece that comes all of them are looked at again.
+const maxFrames = 32
 
 // Frames, RFC 6455 §5.2.
 const (
@@ -40,13 +43,18 @@ const (
 // the connection has permessage-deflate, which marks messages with a reserved bit (RFC 7692 §6).
 func next(b []byte, limit int, packed bool) unit {
 	var payload, at int
-	for first := true; ; first = false {
+	unfinished := part
+	for frames := 0; ; frames++ {
+		first := frames == 0
+		if frames == maxFrames {
+			unfinished = other
+		}
 		f, ok := header(b[at:])
 		switch {
 		case f.wrong(first, packed):
 			return unit{kind: other}
 		case !ok:
-			return unit{kind: part}
+			return unit{kind: unfinished}
 		}
 		end := at + f.header + f.payload
 		if f.control() {
@@ -54,13 +62,13 @@ func next(b []byte, limit int, packed bool) unit {
 			case f.op != pingFrame && f.op != pongFrame:
 				return unit{kind: other}
 			case len(b) < end:
-				return unit{kind: part}
+				return unit{kind: unfinished}
 			case first && f.op == pingFrame:
 				return unit{kind: ping, size: end, key: f.key, payload: b[f.header:end]}
 			case first:
 				return unit{kind: pong, size: end, key: f.key, payload: b[f.header:end]}
 			}
-			at = end
+			at, unfinished = end, other // who sent it may wait for the answer before going on
 			continue
 		}
 		if payload += f.payload; f.payload > limit || payload > limit {
@@ -68,7 +76,7 @@ func next(b []byte, limit int, packed bool) unit {
 		}
 		switch {
 		case len(b) < end:
-			return unit{kind: part}
+			return unit{kind: unfinished}
 		case f.fin:
 			return unit{kind: message, size: end}
 		}
