@@ -187,9 +187,16 @@ func (s *session) repeats(m *message) (repeated, late bool) {
 		n = 0 // it is no number, or a longer one than Faye counts to, or there is none
 	}
 	if n != 0 && n == s.connectID {
+		if 0 < s.lates && s.lates < mostDoubts { // what was given up once may have been given up several times
+			s.lates++
+			return false, true
+		}
 		return s.numbered, false
 	}
 	late = s.numbered && 0 < n && n < s.connectID // or the client has begun to count anew, and will not mind
+	if s.lates = 0; late {
+		s.lates = 1
+	}
 	s.numbered = 0 < s.connectID && s.connectID < n
 	s.connectID = n
 	return false, late

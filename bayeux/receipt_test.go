@@ -1,6 +1,7 @@
 package bayeux
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -578,4 +579,26 @@ func TestSentList_is_a_queue(t *testing.T) {
 			t.Fatal("an empty list keeps something")
 		}
 	}
+}
+
+// A client may have given up the same connect several times. When all of them are read after its next one, none takes what that one is to have.
+func TestReceipt_connects_that_are_late_take_nothing_however_often_they_come(t *testing.T) {
+	s := newServer(t, longLived)
+	id := s.connected(`"/a"`)
+	for i, number := range []string{`"1"`, `"2"`, `"3"`} {
+		s.event("/a", fmt.Sprint(i))
+		equal(t, "event", strings.Join(s.post(connect(id, number)).events(), ","), fmt.Sprint(i))
+	}
+	s.event("/a", "3")
+	for range mostDoubts {
+		equal(t, "events of one that is late", len(s.post(connect(id, `"2"`)).events()), 0)
+	}
+	equal(t, "event", strings.Join(s.post(connect(id, `"4"`)).events(), ","), "3")
+	// But a client that has begun to count anew, and does not count on, is believed in the end.
+	s.post(connect(id, `"1"`))
+	for range mostDoubts - 1 {
+		s.post(connect(id, `"1"`))
+	}
+	s.event("/a", "4")
+	equal(t, "event", strings.Join(s.post(connect(id, `"1"`)).events(), ","), "4")
 }
