@@ -118,8 +118,9 @@ func (s *session) replaced(old endpoint) {
 // knows which: requests that waited in a kernel on two connections can be read the wrong way round. So the answer carries what the first one did,
 // or nothing, and comes at once; then what the client's next connect shows to have arrived has arrived by either.
 type repetition struct {
-	is   bool
-	most int // events in the first answer
+	is     bool
+	most   int  // events in the first answer
+	failed bool // the connect says that what was answered before it is lost
 }
 
 // heardConnect is what a connect tells about what was sent before it.
@@ -134,6 +135,7 @@ func (x *exchange) heardConnect(s *session, m *message) (again repetition) {
 	failed := repeated || s.patient && m.timeout == 0 && len(x.messages) == 1
 	late, s.polled = late && !failed && s.polled && x.sock == nil, x.sock == nil
 	again.is = (repeated && s.doubts < mostDoubts || late) && s.h.keeps()
+	again.failed = failed && s.doubts < mostDoubts
 	if late && again.is {
 		return again
 	}
@@ -206,6 +208,10 @@ func (s *session) repeats(m *message) (repeated, late bool) {
 func (s *session) takePoll(p *poll, buf []broker.Delivery) []broker.Delivery {
 	if !s.h.keeps() {
 		return s.form().deliverable(s.queue.Drain(buf))
+	}
+	if a := s.answered; a != nil && p.again.failed { // since the connect was heard, which meant this one as well
+		a.lost, p.again.most = true, int(a.end-s.sent.first)
+		s.requeue()
 	}
 	n, bytes := s.room()
 	if p.again.is {

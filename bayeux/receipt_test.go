@@ -602,3 +602,42 @@ func TestReceipt_connects_that_are_late_take_nothing_however_often_they_come(t *
 	s.event("/a", "4")
 	equal(t, "event", strings.Join(s.post(connect(id, `"1"`)).events(), ","), "4")
 }
+
+// What the poll before takes at the moment at which the client says that it has given it up is given up as well.
+func TestReceipt_a_poll_that_is_answered_while_it_is_repeated(t *testing.T) {
+	for name, again := range map[string]func(id string) string{
+		"the same again": func(id string) string { return connect(id, `"3"`) },
+		"one at once":    func(id string) string { return connectNow(id, `"4"`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, longLived)
+			id := s.connected(`"/a"`)
+			for _, number := range []string{`"1"`, `"2"`} {
+				s.event("/a", "0")
+				s.post(connect(id, number))
+			}
+			w := s.wire()
+			w.send(rawPost(connect(id, `"3"`)))
+			session := s.h.session(id)
+			eventually(t, func() bool {
+				session.mu.Lock()
+				defer session.mu.Unlock()
+				return session.endpoint != nil
+			})
+			x := s.h.newExchange(present, &peer{}, nil)
+			defer x.done()
+			var err error
+			if x.messages, err = parseJSON(nil, again(id), 1); err != nil {
+				t.Fatal(err)
+			}
+			heard := x.heardConnect(session, &x.messages[0])
+			s.event("/a", `"late"`)
+			equal(t, "event", strings.Join(w.messages().events(), ","), `"late"`) // which nobody may have read
+			x.connectPoll(session, &x.messages[0], 0, heard)
+			p := &x.waiting[0]
+			equal(t, "answered", p.look(present), true)
+			equal(t, "events", len(p.events), 1)
+			equal(t, "next", len(s.post(connectNow(id, `"5"`)).events()), 1) // it has failed again
+		})
+	}
+}
