@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,7 +17,7 @@ import (
 // To go back to net/http costs a connection's set-up, a fifth more than never to have left. Most requests that follow a poll are polls
 // again, to the same address, and arrive in one piece. Those are parsed by net/http's own ReadRequest and handed to the
 // server's own handler right here, through whatever that has in front of this one. Everything else goes back, byte for byte:
-// requests in pieces, with more behind them, with another method, address, host or coding.
+// requests with more behind them, with another method, address, host or coding; and, where they have a goroutine, requests in pieces.
 
 // whereto says what became of a connection.
 type whereto uint8
@@ -68,41 +69,70 @@ func (c *reader) next() whereto {
 func (c *reader) like(r *bufio.Reader) (_ *http.Request, raw []byte) {
 	raw, _ = r.Peek(r.Buffered()) // they are there
 	raw = slices.Clone(raw)       // ReadRequest changes the names of fields where they lie
-	if !c.mayBeLike(raw) {
+	if !c.mayBeLike(raw) || !bytes.Contains(raw, endOfHead) {
 		return nil, raw
 	}
 	q, err := http.ReadRequest(r)
-	if err != nil || !c.isLike(q, r.Buffered()) {
+	if err != nil || !c.isLike(q) || q.ContentLength != int64(r.Buffered()) {
 		return nil, raw // the server says what is wrong
 	}
 	q.RemoteAddr = c.from()
 	return q, nil
 }
 
-// likeRaw is like for what was read into raw, which is left as it is, and not kept; without a context.
-func (c *heldPoll) likeRaw(raw []byte) (q *knownHead, body []byte) {
+// likeRaw is like for what was read into raw, which is left as it is, and not kept; without a context. If rest is true that may be
+// the beginning of such a request.
+func (c *heldPoll) likeRaw(raw []byte) (q *knownHead, body []byte, rest bool) {
 	if !c.mayBeLike(raw) {
-		return nil, nil
+		return nil, nil, false
 	}
-	heads := &c.s.h.heads
 	head := bytes.Index(raw, endOfHead) + len(endOfHead)
+	if head < len(endOfHead) {
+		return nil, nil, len(raw) < largeHead
+	}
+	heads := &c.back.h.heads
 	if q = heads.find(raw[:head]); q == nil {
 		q = heads.parse(raw, head)
 	}
-	if q == nil || !c.isLike(q.Request, len(raw)-head) {
-		return nil, nil
+	if q == nil || !c.isLike(q.Request) {
+		return nil, nil, false
 	}
-	return q, raw[head:]
+	if length := int64(len(raw) - head); length != q.ContentLength {
+		return nil, nil, length < q.ContentLength && q.ContentLength <= int64(c.back.h.opts.MaxBody)
+	}
+	return q, raw[head:], false
 }
 
+// mayBeLike tells whether the method of a request, or what there is of it, is one of ours.
 func (c *heldPoll) mayBeLike(raw []byte) bool {
-	return bytes.HasPrefix(raw, []byte("POST ")) && bytes.Contains(raw, endOfHead) && c.back.server.ConnContext == nil
+	for _, method := range methods {
+		if n := min(len(raw), len(method)); string(raw[:n]) == method[:n] {
+			return c.back.server.ConnContext == nil
+		}
+	}
+	return false
 }
 
-// isLike tells whether q is a request like that of the poll, with length bytes behind its head.
-func (c *heldPoll) isLike(q *http.Request, length int) bool {
-	return q.RequestURI == c.kind.target && q.Host == c.kind.host && q.ProtoMajor == 1 && q.ProtoMinor == 1 && q.TransferEncoding == nil &&
-		q.ContentLength == int64(length) && q.Header["Expect"] == nil && q.Header["Upgrade"] == nil
+var methods = [...]string{"POST ", "GET ", "OPTIONS "}
+
+// isLike tells whether q, but for its body, is a request like that of the poll: for this handler, and one that is answered at once and in one piece.
+func (c *heldPoll) isLike(q *http.Request) bool {
+	if q.Method == http.MethodGet && (q.URL.RawQuery == "" || isStream(q)) {
+		return false
+	}
+	return q.Host == c.kind.host && (q.RequestURI == c.kind.door || door(q.RequestURI) == c.kind.door) &&
+		q.ProtoMajor == 1 && q.ProtoMinor == 1 && q.TransferEncoding == nil && q.Header["Expect"] == nil && q.Header["Upgrade"] == nil
+}
+
+// door is what the targets of a client's requests have in common: CometD's clients add what they are about, and callback-polling ones all they have to say.
+func door(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	for _, about := range [...]string{"/handshake", "/connect", "/disconnect"} {
+		if mount, ok := strings.CutSuffix(path, about); ok {
+			return mount
+		}
+	}
+	return strings.TrimSuffix(path, "/")
 }
 
 // answer is the response to a request that is served here. It is kept until the handler has returned, and so has its length;

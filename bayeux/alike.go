@@ -12,7 +12,7 @@ import (
 
 // knowsFront tells whether a request can be served so: there is nothing in front of the handler, or nothing that would mind.
 func (c *heldPoll) knowsFront() bool {
-	h := c.s.h
+	h := c.back.h
 	return h.opts.PureFront || c.back.server.Handler == http.Handler(h)
 }
 
@@ -21,8 +21,8 @@ func (c *heldPoll) alike(raw []byte) (m message, ok bool) {
 	if c.head == 0 || !c.knowsFront() {
 		return m, false
 	}
-	head := c.s.h.heads.numbered(c.head)
-	if head == nil || len(raw) < len(head.text) || string(raw[:len(head.text)]) != head.text || !c.isLike(head.Request, len(raw)-len(head.text)) {
+	head := c.back.h.heads.numbered(c.head)
+	if head == nil || len(raw) < len(head.text) || string(raw[:len(head.text)]) != head.text || !c.isLike(head.Request) || head.ContentLength != int64(len(raw)-len(head.text)) {
 		return m, false
 	}
 	return plainConnect(string(raw[len(head.text):]))
@@ -31,7 +31,7 @@ func (c *heldPoll) alike(raw []byte) (m message, ok bool) {
 // serveAlike serves a request that has the head of the poll and is m. Without an answer that is over: the poll is held, or has had its answer. It is
 // false if something panicked.
 func (c *heldPoll) serveAlike(w *park.Worker, m *message) (a *answer, ok bool) {
-	h := c.s.h
+	h := c.back.h
 	defer c.recovered(&ok)
 	here, waits := true, false
 	defer func() {
@@ -63,8 +63,8 @@ func (c *heldPoll) serveAlike(w *park.Worker, m *message) (a *answer, ok bool) {
 	}
 	a = &answer{c: c, header: c.kind.header()}
 	if waits {
-		x.waiting[0].hold = 0 // who serves it must not wait, not even for a handler that is stopping
-		x.respondToConnects(a)
+		x.waiting[0].hold = 0      // who serves it must not wait, not even for a handler that is stopping
+		_ = x.respondToConnects(a) // it is kept
 	} else {
 		_ = x.respond(a, nil, nil) // it is kept
 	}

@@ -191,14 +191,18 @@ func BenchmarkIdleStream(b *testing.B) {
 	})
 }
 
-// BenchmarkIdleConnection measures a session whose client has had the answer to its poll and is about to send the next one: net/http has the connection, if the
-// poll was answered at once, or it is parked, if it was held.
+// BenchmarkIdleConnection measures a session and a connection that waits for a next request of its client: in net/http, or parked after a poll that was held
+// or after any other request.
 func BenchmarkIdleConnection(b *testing.B) {
-	for name, timeout := range map[string]string{"net_http": "0", "parked": "50"} {
-		b.Run(name, func(b *testing.B) {
-			benchmarkIdleUntil(b, func(s *server, i int) net.Conn {
+	for _, way := range []struct {
+		name, timeout string
+		inHandler     bool
+	}{{"net_http", "0", true}, {"after_a_poll", "50", false}, {"after_another", "0", false}} {
+		b.Run(way.name, func(b *testing.B) {
+			set := func(o *Options, _ *broker.Options) { o.HoldInHandler = way.inHandler }
+			benchmarkIdleUntil(b, set, func(s *server, i int) net.Conn {
 				nc := s.rawDial()
-				poll := msg("/meta/connect", s.connected(fmt.Sprintf(`"/idle/%d"`, i)), `"1"`, `"connectionType":"long-polling","advice":{"timeout":`+timeout+`}`)
+				poll := msg("/meta/connect", s.connected(fmt.Sprintf(`"/idle/%d"`, i)), `"1"`, `"connectionType":"long-polling","advice":{"timeout":`+way.timeout+`}`)
 				writeAll(b, nc, rawPost(poll))
 				return nc
 			}, func(s *server, conns []net.Conn) {
@@ -214,16 +218,16 @@ func BenchmarkIdleConnection(b *testing.B) {
 }
 
 func benchmarkIdle(b *testing.B, open func(s *server, i int) net.Conn) {
-	benchmarkIdleUntil(b, open, func(s *server, conns []net.Conn) {
+	benchmarkIdleUntil(b, handedBack, open, func(s *server, conns []net.Conn) {
 		eventually(b, func() bool { st := s.h.Stats(); return st.Sockets+st.Streams+st.Polls == len(conns) })
 	})
 }
 
 // benchmarkIdleUntil waits for idle, when all are open, and measures.
-func benchmarkIdleUntil(b *testing.B, open func(s *server, i int) net.Conn, idle func(s *server, conns []net.Conn)) {
+func benchmarkIdleUntil(b *testing.B, set func(*Options, *broker.Options), open func(s *server, i int) net.Conn, idle func(s *server, conns []net.Conn)) {
 	const sessions = 2000
 	for b.Loop() {
-		s := quickServer(b)
+		s := quickServer(b, set)
 		before := memory()
 		conns := make([]net.Conn, 0, sessions)
 		for i := range sessions {

@@ -43,15 +43,15 @@
 //
 // A poll that has to wait gives up its request. Its connection is taken over from net/http, which would keep 30 KB for it, and the
 // handler returns; when the poll is answered the connection serves on (hold.go). A next request like it is parsed by
-// net/http, or is known by its head, and given to the server's handler where it came; any other goes back to the server with its connection, untouched. Requests
+// net/http, or is known by its head, and given to the server's handler where it came; any other goes back to the server with its connection, untouched. On Linux the
+// connection of any other request is taken over likewise, when that has been answered (takeover.go). Requests
 // over TLS, HTTP/2 and HTTP/1.0 keep their handlers, and so do those of a server that lets nothing be taken over. A plain socket on Linux
 // is parked meanwhile, without a goroutine: the workers of package park answer, read and serve (parked.go). A next poll that is the last
 // one again, but for its id, is not made into a request, if nothing in front of the handler would see a difference (alike.go). The sockets of
 // streams are parked too, and those of WebSockets between messages (package wsread).
 //
-// Goroutines: one per socket, stream and held poll that cannot be parked, which reads; one for a parked poll only while its
-// answer does not fit into the socket, or a request other than a connect is served; and one per server that polls are held for, on which connections go
-// back. None of the package's own besides. Timers run on the broker's wheel.
+// Goroutines: one per socket, stream and held poll that cannot be parked, which reads; and one per server that
+// connections are taken from, on which they go back. None of the package's own besides. Timers run on the broker's wheel.
 //
 // Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
 // session's own. addresses.mu is innermost. Publishers call session.wake, or ring the outbox connection, with a channel locked, so nothing that publishes, writes or takes Handler.mu
@@ -60,7 +60,7 @@
 //
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages (plain.go the plainest), exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go (replay.go where it begins), publish.go, disconnect.go. The session and its endpoints: session.go,
-// longpoll.go, hold.go (polls that wait), kind.go (what they have in common), parked.go (without a goroutine), handback.go, again.go, heads.go and alike.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
+// longpoll.go, hold.go (polls that wait), kind.go (what they have in common), parked.go (without a goroutine), takeover.go (connections on which no poll was held), handback.go, again.go, heads.go and alike.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
 // reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves),
 // lastevent.go (its ids), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about
 // a socket). What has arrived: receipt.go (what proves it), sent.go (what is unconfirmed), ack.go (CometD's acknowledge extension). What

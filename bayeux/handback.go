@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"waft/broker/outbox/park"
@@ -25,6 +26,8 @@ type handback struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
+
+	worn atomic.Bool // a connection could not be parked, and so it will be with others
 }
 
 var _ net.Listener = (*handback)(nil)
@@ -62,6 +65,7 @@ func (b *handback) serve() {
 
 // give hands nc to the server, which reads ahead first; or closes it if the server is no more.
 func (b *handback) give(nc net.Conn, ahead []byte) {
+	b.h.returnees.add(nc.RemoteAddr().String())
 	select {
 	case b.conns <- &returned{Conn: nc, ahead: ahead}:
 	case <-b.closed:

@@ -70,7 +70,7 @@ type Options struct {
 
 	// HoldInHandler leaves held polls in their handlers, as those over TLS and HTTP/2 always are. That costs some 30 KB each, and is for
 	// servers with something in front of the handler that changes responses, or counts connections by http.Server.ConnState: the
-	// usual way takes the connection of a held poll over (http.Hijacker), and has the server serve on when it is answered. What is in front
+	// usual way takes the connection of a held poll over (http.Hijacker), or of any other request when it is answered, and has the server serve on. What is in front
 	// should not wait for long before a connect: it is called by a worker that many connections share.
 	HoldInHandler bool
 
@@ -128,6 +128,7 @@ type Handler struct {
 	addresses addresses
 	heads     heads
 	kinds     kinds
+	returnees returnees
 	window    window
 	storm     storm
 	counters  counters

@@ -56,7 +56,7 @@ func (t *heads) parse(raw []byte, head int) *knownHead {
 		return nil
 	}
 	q.Body = http.NoBody
-	if head > maxHead || q.Header["Authorization"] != nil || q.Header["Cookie"] != nil {
+	if head > maxHead || q.Method == http.MethodGet || q.Header["Authorization"] != nil || q.Header["Cookie"] != nil {
 		return &knownHead{Request: q}
 	}
 	t.mu.Lock()

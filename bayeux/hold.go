@@ -57,10 +57,10 @@ var (
 
 func init() { goAway() }
 
-// holdable tells whether x is one connect that is going to wait, on a connection that can be used again: a request that was not
+// whole tells whether the connection of r, whose body has been read, can be used again by somebody else than its server: a request that was not
 // read to its last byte would have its rest taken for the next one.
-func (x *exchange) holdable(r *http.Request) bool {
-	if x.h.opts.HoldInHandler || !x.waits() {
+func (h *Handler) whole(r *http.Request) bool {
+	if h.opts.HoldInHandler {
 		return false
 	}
 	// Over TLS a server knows only its own kind of connection, and no request on another would be known to be safe.
@@ -86,37 +86,18 @@ func (x *exchange) waits() bool {
 
 // hold takes the connection over, to answer on it later. If that cannot be it is false, and nothing has changed.
 func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
-	if a := answerOf(w); a != nil && a.c.phase == serving && a.c.s.h == x.h {
+	if a := answerOf(w); a != nil && a.c.phase == serving && a.c.back.h == x.h {
 		return a.c.holdAgain(x, a, r)
-	}
-	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	control := http.NewResponseController(w)
-	if !ok || control.SetReadDeadline(time.Time{}) != nil { // without which it could not be woken
-		return false
 	}
 	if w.Header()["Content-Encoding"] != nil { // somebody in front means to change the body
 		return false
 	}
-	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	back := x.h.handback(server, addr)
-	if back == nil {
+	c, ahead := x.h.seize(w, r)
+	if c == nil {
 		return false
-	}
-	nc, rw, err := control.Hijack()
-	if err != nil {
-		return false
-	}
-	c := &heldPoll{nc: nc, back: back, remote: addrPort(nc.RemoteAddr())}
-	var ahead []byte
-	if n := rw.Reader.Buffered(); n > 0 {
-		ahead, _ = rw.Reader.Peek(n) // they are there
-		ahead = slices.Clone(ahead)
-	}
-	if again, ok := nc.(*returned); ok {
-		c.nc, ahead = again.Conn, append(ahead, again.ahead...)
 	}
 	c.take(x, w, r)
-	parked := len(ahead) == 0 && c.park()
+	parked := len(ahead) == 0 && c.park(c.hold)
 	x.h.mu.Lock()
 	x.h.held[c] = struct{}{}
 	x.h.mu.Unlock()
@@ -127,6 +108,33 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 	c.holds()
 	c.socket.Done()
 	return true
+}
+
+// seize takes the connection away from its server. Without one nothing has changed.
+func (h *Handler) seize(w http.ResponseWriter, r *http.Request) (c *heldPoll, ahead []byte) {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	control := http.NewResponseController(w)
+	if !ok || control.SetReadDeadline(time.Time{}) != nil { // without which it could not be woken
+		return nil, nil
+	}
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	back := h.handback(server, addr)
+	if back == nil {
+		return nil, nil
+	}
+	nc, rw, err := control.Hijack()
+	if err != nil {
+		return nil, nil
+	}
+	c = &heldPoll{nc: nc, back: back, remote: addrPort(nc.RemoteAddr())}
+	if n := rw.Reader.Buffered(); n > 0 {
+		ahead, _ = rw.Reader.Peek(n) // they are there
+		ahead = slices.Clone(ahead)
+	}
+	if again, ok := nc.(*returned); ok {
+		c.nc, ahead = again.Conn, append(ahead, again.ahead...)
+	}
+	return c, ahead
 }
 
 // holdAgain is hold on a connection that never left.
@@ -144,16 +152,20 @@ func (c *heldPoll) holdAgain(x *exchange, w *answer, r *http.Request) bool {
 // take takes the poll out of its request.
 func (c *heldPoll) take(x *exchange, w http.ResponseWriter, r *http.Request) {
 	c.asked, c.address, c.head = x.waiting[0].asked, x.peer.address, 0
-	var local netip.AddrPort
-	if c.kind != nil {
-		local = c.kind.local
-	} else {
-		local = addrPort(c.nc.LocalAddr())
-	}
-	if k := (kind{r.Host, r.RequestURI, ownFields(w.Header()), local, x.callback, r.Close}); c.kind == nil || *c.kind != k {
-		c.kind = x.h.kinds.find(k)
-	}
+	c.isNow(x.h, kind{host: r.Host, door: door(r.RequestURI), fields: ownFields(w.Header()), callback: x.callback, last: r.Close})
 	x.h.stay(c.address) // until the poll has been answered
+}
+
+// isNow says what c has in common with others, but for its end here, which is the same.
+func (c *heldPoll) isNow(h *Handler, k kind) {
+	if c.kind != nil {
+		k.local = c.kind.local
+	} else {
+		k.local = addrPort(c.nc.LocalAddr())
+	}
+	if c.kind == nil || *c.kind != k {
+		c.kind = h.kinds.find(k)
+	}
 }
 
 // addrPort is the address of a TCP connection, as net.TCPAddr writes it.
@@ -201,7 +213,7 @@ func onWire(header http.Header, without map[string]bool) []byte {
 
 // run is the poll's goroutine.
 func (c *reader) run() {
-	h := c.s.h
+	h := c.back.h
 	timer := h.wheel.AfterFunc(c.hold, c.poll.expire)
 	here := c.await()
 	timer.Stop()
@@ -269,7 +281,7 @@ func (p *poll) wakeBy(c *heldPoll) {
 
 // respond sends the response. It is false if that was the connection's last.
 func (c *reader) respond() bool {
-	x := c.s.h.newExchange(present, nil, nil)
+	x := c.back.h.newExchange(present, nil, nil)
 	defer x.done()
 	b, again := c.response(x, &c.waits)
 	err := c.write(b)
@@ -314,7 +326,7 @@ func (c *heldPoll) written(err error, events []broker.Delivery) {
 }
 
 // reusable tells whether a next request would be served.
-func (c *heldPoll) reusable() bool { return !c.s.h.draining.Load() && !c.back.over() }
+func (c *heldPoll) reusable() bool { return !c.back.h.draining.Load() && !c.back.over() }
 
 // write is one write: CometD's client for Node takes every piece of a response for a whole.
 func (c *heldPoll) write(b []byte) error {
@@ -358,7 +370,7 @@ func httpDate(t time.Time) string {
 
 // rest waits for a next request. It is false if there will be none.
 func (c *reader) rest(r *bufio.Reader) bool {
-	h := c.s.h
+	h := c.back.h
 	h.mu.Lock()
 	over := !c.reusable()
 	c.idle.Store(!over) // from now on who stops may close it

@@ -10,7 +10,7 @@ import (
 // kind is what many held polls have in common.
 type kind struct {
 	host     string         // the requests were for
-	target   string         // and where they went to
+	door     string         // and where they went to
 	fields   string         // of the responses' heads, that came about with the requests: for CORS, or none
 	local    netip.AddrPort // the connections' end here; invalid if they are not of TCP
 	callback string
@@ -43,8 +43,8 @@ func (t *kinds) find(k kind) *kind {
 	if one := t.known[k]; one != nil {
 		return one
 	}
-	one := &kind{keep(k.host), keep(k.target), k.fields, k.local, keep(k.callback), k.last}
-	if one.callback != "" || len(one.host)+len(one.target)+len(one.fields) > maxHead { // of the former each request has another
+	one := &kind{keep(k.host), keep(k.door), k.fields, k.local, keep(k.callback), k.last}
+	if one.callback != "" || len(one.host)+len(one.door)+len(one.fields) > maxHead { // of the former each request has another
 		return one
 	}
 	if t.known == nil || len(t.known) >= maxKinds { // all anew: those in use are soon back

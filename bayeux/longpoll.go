@@ -49,16 +49,20 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	x.run()
+	whole := x.h.whole(r)
 	if len(x.waiting) == 0 {
-		_ = x.respond(w, nil, nil) // who is gone need not be told
-		return
+		err = x.respond(w, nil, nil)
+	} else {
+		x.h.pollBegins()
+		if whole && x.waits() && x.hold(w, r) {
+			return // it ends elsewhere
+		}
+		defer x.h.pollEnds()
+		err = x.respondToConnects(w)
 	}
-	x.h.pollBegins()
-	if x.holdable(r) && x.hold(w, r) {
-		return // it ends elsewhere
+	if whole && err == nil { // who is gone need not be told
+		x.takeOver(w, r)
 	}
-	defer x.h.pollEnds()
-	x.respondToConnects(w)
 }
 
 // readBody reads all of it, within a time and a size.
@@ -205,23 +209,25 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration, again
 
 // respondToConnects waits for the connects of the request and sends its one response. Until there is something to
 // send nothing is taken from the queue, so that nothing is lost when the client hangs up.
-func (x *exchange) respondToConnects(w http.ResponseWriter) {
+func (x *exchange) respondToConnects(w http.ResponseWriter) error {
 	clear(x.messages) // the body need not stay while connects are held
 	for i := range x.waiting {
 		x.waiting[i].wait(x.ctx)
 	}
-	if x.ctx.Err() != nil {
+	if err := x.ctx.Err(); err != nil {
 		x.giveBack()
-		return
+		return err
 	}
 	events, connects := x.h.list(x.events[:0]), x.h.list(x.connects[:0])
 	for i := range x.waiting {
 		x.waiting[i].answer(&events, &connects)
 	}
 	x.events, x.connects = events.buf, connects.buf
-	if err := x.respond(w, events.buf, connects.buf); err != nil {
+	err := x.respond(w, events.buf, connects.buf)
+	if err != nil {
 		x.giveBack()
 	}
+	return err
 }
 
 // giveBack returns to their queues the events that could not be sent.

@@ -19,7 +19,7 @@ import (
 // like the last, it is read, served and held again by the worker, and no goroutine was made for any of it.
 //
 // A worker must not wait. So what a socket does not take is written when it has room, and requests with other messages than connects,
-// which may have to wait for a disk, are served by a goroutine. What a server has in front of this handler should not wait for long; if it does, the
+// which may have to wait for a disk, are served when others have been told to go on without it (Worker.Away). What a server has in front of this handler should not wait for long; if it does, the
 // loop gets another worker.
 //
 // There is no net.Conn either: the descriptor is the parked socket's own, until the connection goes back to net/http.
@@ -35,10 +35,12 @@ type parked struct {
 	until  int64  // on the handler's clock: when the hold ends, the wait for a next request, or for room; 0: never
 	rings  int64  // likewise: when the timer does, which is no later; 0: it does not
 	head   uint64 // of the poll, as heads numbers it; 0: it is not known
+	part   []byte // of a request, whose rest is to come
 	phase  phase
 	more   bool // there may be something to read
 	ends   bool // the end is behind what there is: it is told of once
 	heard  bool // the next request has come, and stays where it is
+	early  bool // part has not been looked at: it came before the connection was parked
 
 	idle atomic.Bool // it has been answered and waits for the next request; of those with a goroutine it is changed under Handler.mu
 }
@@ -62,16 +64,16 @@ const (
 
 var _ park.Owner = (*heldPoll)(nil)
 
-// park makes c a poll without a goroutine; Run is not called yet. It is false if that cannot be.
-func (c *heldPoll) park() bool {
-	if c.socket.Take(c.s.h.lot, c.nc, c) != nil {
+// park makes c a connection without a goroutine, which is rung after d; Run is not called yet. It is false if that cannot be.
+func (c *heldPoll) park(d time.Duration) bool {
+	if c.socket.Take(c.back.h.lot, c.nc, c) != nil {
 		return false
 	}
 	if c.socket.Owns() {
 		c.nc = nil
 	}
-	c.rings = c.s.h.now() + int64(c.hold)
-	c.timer = c.s.h.wheel.AfterFunc(c.hold, c.socket.Ring)
+	c.rings = c.back.h.now() + int64(d)
+	c.timer = c.back.h.wheel.AfterFunc(d, c.socket.Ring)
 	return true
 }
 
@@ -81,7 +83,7 @@ func (c *heldPoll) isParked() bool { return c.timer != nil }
 // waits has Run called when d has passed, if nothing else happens. A timer that rings earlier is set anew when it has rung (late): of polls that
 // are answered every second it is moved once in thirty.
 func (c *heldPoll) waits(d time.Duration) {
-	now := c.s.h.now()
+	now := c.back.h.now()
 	c.until = now + int64(d)
 	if c.rings == 0 || c.rings > c.until {
 		c.setTimer(now)
@@ -111,7 +113,7 @@ func (c *heldPoll) holds() {
 func (c *heldPoll) Run(w *park.Worker, what park.Happened) (done bool) {
 	c.more = c.more || what&(park.Readable|park.HungUp) != 0
 	c.ends = c.ends || what&park.HungUp != 0
-	now := c.s.h.now()
+	now := c.back.h.now()
 	if c.rings > 0 && now >= c.rings && c.phase != ended {
 		if c.rings = 0; c.until > now {
 			c.setTimer(now)
@@ -151,7 +153,7 @@ func (c *heldPoll) runHeld(w *park.Worker, now int64) {
 		c.poll.expired = true
 		c.s.mu.Unlock()
 	}
-	x := c.s.h.newExchange(present, nil, nil)
+	x := c.back.h.newExchange(present, nil, nil)
 	defer x.done()
 	x.waiting = append(x.waiting, waiting{asked: c.asked})
 	c.answers(w, x)
@@ -220,8 +222,8 @@ func (c *heldPoll) answered(err error, events []broker.Delivery, again bool) {
 
 // left is called when the poll has been answered, or cannot be.
 func (c *heldPoll) left() {
-	c.s.h.depart(c.address)
-	c.s.h.pollEnds()
+	c.back.h.depart(c.address)
+	c.back.h.pollEnds()
 }
 
 // rests waits for a next request.
@@ -239,13 +241,17 @@ func (c *heldPoll) rests() {
 // runResting serves a next request, or ends the connection.
 func (c *heldPoll) runResting(w *park.Worker, now int64) (done bool) {
 	switch {
-	case !c.reusable():
+	case c.part == nil && !c.reusable():
 		c.end()
 		return true
 	case !c.more && c.until > 0 && now >= c.until:
-		c.end()
+		c.late()
 		return true
-	case !c.more:
+	case c.early:
+		raw := c.part
+		c.part, c.early = nil, false
+		return c.received(w, raw)
+	case !c.more && c.part == nil:
 		return true
 	}
 	n, err := w.Read(&c.socket)
@@ -254,41 +260,50 @@ func (c *heldPoll) runResting(w *park.Worker, now int64) (done bool) {
 		c.end()
 		return true
 	case n < 0:
-		c.more = false
+		if c.more = false; c.until > 0 && now >= c.until {
+			c.late()
+		}
 		return true
 	}
 	// What came with this was read with it. The end did not, if it was announced together; and something may be left.
 	c.more = c.ends || n == len(w.Buf)
-	return c.received(w, w.Buf[:n])
+	return c.received(w, c.join(w.Buf[:n]))
 }
 
 // received serves a request like the last where it came, and gives any other back to the server.
 func (c *heldPoll) received(w *park.Worker, raw []byte) (done bool) {
-	h := c.s.h
-	c.idle.Store(false)
-	c.phase = serving
+	h := c.back.h
 	if m, ok := c.alike(raw); ok {
 		if _, _, in := h.enter(c.address); in {
+			c.begins()
 			a, ok := c.serveAlike(w, &m)
 			c.done(w, a, ok)
 			return true
 		}
 	}
-	head, text := c.likeRaw(raw)
+	head, text, rest := c.likeRaw(raw)
+	if rest {
+		c.expects(raw)
+		return true
+	}
+	c.begins()
 	if head == nil {
 		c.returns(slices.Clone(raw))
 		return true
 	}
 	body := string(text)
-	if isConnect(body) {
-		c.serveNext(w, head, body)
-		return true
+	if !isConnect(body) {
+		w.Away()
+		defer w.Back()
 	}
-	go func() {
-		c.serveNext(new(park.Worker), head, body)
-		c.socket.Done()
-	}()
-	return false
+	c.serveNext(w, head, body)
+	return true
+}
+
+// begins is called when a request is there.
+func (c *heldPoll) begins() {
+	c.part, c.phase = nil, serving
+	c.idle.Store(false)
 }
 
 // serveNext serves a request.
@@ -361,7 +376,7 @@ func (c *heldPoll) conn() net.Conn {
 
 // forget is for who has given up the connection.
 func (c *heldPoll) forget() {
-	h := c.s.h
+	h := c.back.h
 	c.phase = ended
 	c.timer.Stop()
 	h.mu.Lock()

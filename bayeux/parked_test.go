@@ -32,12 +32,12 @@ func longLived(o *Options, _ *broker.Options) { o.Timeout, o.MaxInterval = time.
 // frontAsked: every request goes through what is in front of the handler.
 func frontAsked(o *Options, _ *broker.Options) { o.PureFront = false }
 
-// parkedNow are the connections that have no goroutine.
+// parkedNow are the connections that hold a poll and have no goroutine.
 func (s *server) parkedNow() (n int) {
 	s.h.mu.RLock()
 	defer s.h.mu.RUnlock()
 	for c := range s.h.held {
-		if c.isParked() {
+		if c.isParked() && !c.idle.Load() {
 			n++
 		}
 	}
@@ -51,6 +51,7 @@ func (s *server) idleNow(n int) { s.polling(0, n) }
 func (s *server) polling(held, idle int) {
 	s.t.Helper()
 	eventually(s.t, func() bool {
+		s.client.CloseIdleConnections() // they wait like others
 		s.h.mu.RLock()
 		defer s.h.mu.RUnlock()
 		n := 0
@@ -222,6 +223,21 @@ func TestParked_events_of_an_answer_that_is_cut_are_returned(t *testing.T) {
 }
 
 func TestParked_idle_connections(t *testing.T) {
+	idleConnectionsEnd(t, func(s *server) *wire {
+		id := s.connected(`"/a"`)
+		w := s.wire()
+		w.send(rawPost(connect(id, `"1"`)))
+		s.heldNow(1)
+		s.event("/a", "1")
+		w.messages()
+		s.idleNow(1)
+		return w
+	})
+}
+
+// idleConnectionsEnd is about the connection that open leaves waiting for a next request.
+func idleConnectionsEnd(t *testing.T, open func(*server) *wire) {
+	t.Helper()
 	for name, end := range map[string]func(*server) error{
 		"they end with the handler":          func(s *server) error { return s.h.Shutdown(context.Background()) },
 		"they end with the server's Close":   func(s *server) error { return s.web.Close() },
@@ -230,13 +246,7 @@ func TestParked_idle_connections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, handedBack, longLived)
-			id := s.connected(`"/a"`)
-			w := s.wire()
-			w.send(rawPost(connect(id, `"1"`)))
-			s.heldNow(1)
-			s.event("/a", "1")
-			w.messages()
-			s.idleNow(1)
+			w := open(s)
 			if end == nil {
 				w.nc.Close()
 			} else {
@@ -582,7 +592,7 @@ func FuzzAgainRaw(f *testing.F) {
 			return
 		}
 		h := new(Handler)
-		c := &reader{heldPoll: &heldPoll{kind: &kind{host: "waft.test", target: "/bayeux"}, back: &handback{server: &http.Server{}}, nc: addressed{}, asked: asked{s: &session{h: h}}}}
+		c := &reader{heldPoll: &heldPoll{kind: &kind{host: "waft.test", door: "/bayeux"}, back: &handback{h: h, server: &http.Server{}}, nc: addressed{}}}
 		r := bufio.NewReaderSize(strings.NewReader(text), 4<<10)
 		if _, err := r.Peek(1); err != nil {
 			t.Fatal(err)
@@ -590,7 +600,7 @@ func FuzzAgainRaw(f *testing.F) {
 		want, _ := c.like(r)
 		for _, met := range []bool{false, true} {
 			raw := []byte(text)
-			q, body := c.likeRaw(raw)
+			q, body, _ := c.likeRaw(raw)
 			if string(raw) != text {
 				t.Fatalf("%q became %q", text, raw)
 			}

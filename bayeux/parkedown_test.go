@@ -27,12 +27,12 @@ func openNumbers(t *testing.T) (n int) {
 	return len(all) - 1 // one was for the reading
 }
 
-// ownNow are the connections of which there is no net.Conn.
+// ownNow are the connections that hold a poll, and of which there is no net.Conn.
 func (s *server) ownNow() (n int) {
 	s.h.mu.RLock()
 	defer s.h.mu.RUnlock()
 	for c := range s.h.held {
-		if c.isParked() && c.socket.Owns() {
+		if c.isParked() && !c.idle.Load() && c.socket.Owns() {
 			n++
 		}
 	}

@@ -16,7 +16,7 @@ import (
 var idleSessions = flag.Int("idle", 1000, "sessions of each kind that TestIdle_memory holds, and as many behind a PROXY header")
 
 // What an idle session may cost the server, heap and stacks: WebSocket and stream 6 KB,
-// held poll 5 KB; and no goroutine. What the kernel keeps for a socket is not in it, nor
+// held poll 5 KB, and a connection beside it on which something was published 2 KB; and no goroutine. What the kernel keeps for a socket is not in it, nor
 // is the client, which is another process. `make bench-idle` holds 10,000 of each, or as
 // many as the machine allows.
 func TestIdle_memory(t *testing.T) {
@@ -26,6 +26,7 @@ func TestIdle_memory(t *testing.T) {
 	}{
 		{"WebSocket, connect held", websocketType, 6_000},
 		{"long poll held", pollingType, 5_000},
+		{"long poll, and publishes", bothType, 7_000},
 		{"callback poll held", callbackType, 5_000},
 		{"Bayeux over EventSource", streamType, 6_000},
 		{"event stream", "events", 6_000},
@@ -91,7 +92,11 @@ keep_alive = "20m"`)
 // connect held. Where descriptors run out, as many as there can be.
 func holdIdle(t *testing.T, w *waft, transport string, sessions int) []io.Closer {
 	t.Helper()
-	if most := descriptors() - 200; sessions > most {
+	most := descriptors() - 200
+	if transport == bothType {
+		most /= 2
+	}
+	if sessions > most {
 		t.Logf("%d descriptors are allowed: %d sessions instead of %d", descriptors(), most, sessions)
 		sessions = most
 	}
@@ -134,6 +139,31 @@ func openMany[C io.Closer](t *testing.T, n int, open func(i int) (C, error)) []C
 	return clients
 }
 
+// bothType is long-polling by a client that has another connection, as browsers have.
+const bothType = pollingType + " and publishes"
+
+// openBoth is openIdle of such a one. The second connection is left idle after a publish.
+func openBoth(addr, channel string) (io.Closer, error) {
+	c, err := openRaw(addr, pollingType, channel, nil)
+	if err != nil {
+		return nil, err
+	}
+	if c.stream, err = rawDial(addr); err == nil {
+		other := newRaw(c.stream, pollingType)
+		other.id = c.id
+		other.patient()
+		_, err = other.ask(channel+"/said", `"data":"hello"`)
+	}
+	if err == nil {
+		_, err = c.send("/meta/connect", c.connectFields())
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
 // openIdle opens a session. The Closer is nil after an error.
 func openIdle(addr, transport, channel string) (io.Closer, error) {
 	switch transport {
@@ -143,6 +173,9 @@ func openIdle(addr, transport, channel string) (io.Closer, error) {
 		return openPlain(addr, "GET /realm/default/ws HTTP/1.1\r\nHost: waft.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: waft.v1\r\n\r\n",
 			string(clientFrame(`{"type":"subscribe","channel":"`+channel+`"}`)), `"resumed":false`)
+	}
+	if transport == bothType {
+		return openBoth(addr, channel)
 	}
 	c, err := openRaw(addr, transport, channel, nil)
 	if err == nil && transport != streamType {

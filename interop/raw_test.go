@@ -29,7 +29,7 @@ type rawClient struct {
 
 	nc      net.Conn
 	in      *bufio.Reader
-	stream  net.Conn // of an EventSource
+	stream  net.Conn // of an EventSource, or a second connection
 	onEvent func(rawMessage)
 }
 
