@@ -3,6 +3,7 @@ package bayeux
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -24,7 +25,7 @@ const partWithin = time.Second
 func (x *exchange) takeOver(w http.ResponseWriter, r *http.Request) {
 	h, header := x.h, w.Header()
 	switch {
-	case slices.ContainsFunc(x.messages, comesOrGoes):
+	case len(x.waiting) == 0 && slices.ContainsFunc(x.messages, x.mayBeAll):
 		return
 	case !unworn(w) || header["Connection"] != nil || header["Content-Encoding"] != nil:
 		return
@@ -52,9 +53,22 @@ func (x *exchange) takeOver(w http.ResponseWriter, r *http.Request) {
 	c.socket.Done()
 }
 
-// comesOrGoes tells whether m may be all that its connection is for.
-func comesOrGoes(m message) bool {
-	return m.channel == "/meta/handshake" || m.channel == "/meta/disconnect"
+// mayBeAll tells whether m may be all that its connection is for: a client comes or goes, or publishes and has never connected.
+func (x *exchange) mayBeAll(m message) bool {
+	switch {
+	case m.channel == "/meta/handshake" || m.channel == "/meta/disconnect":
+		return true
+	case strings.HasPrefix(m.channel, "/meta/"):
+		return false
+	}
+	s := x.h.session(m.clientID)
+	return s != nil && !s.hasConnected()
+}
+
+func (s *session) hasConnected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connected
 }
 
 // parks tells whether the connections of r's server can be parked, as far as that is known.

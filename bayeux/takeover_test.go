@@ -249,7 +249,9 @@ func TestTakeOver_what_stays(t *testing.T) {
 		front   func(http.ResponseWriter) http.ResponseWriter
 		web     *http.Server
 		set     func(*Options, *broker.Options)
+		fresh   bool // the client has never connected
 	}{
+		"a publish of a client that only publishes": {fresh: true},
 		"HTTP/1.0": {request: func(id string) string {
 			return strings.Replace(withField([]byte(usual(id)), "Connection: keep-alive"), "1.1", "1.0", 1)
 		}},
@@ -295,7 +297,10 @@ func TestTakeOver_what_stays(t *testing.T) {
 				over <- has
 			})
 			w = s.wireTo(s.newWeb(web))
-			id := s.connected()
+			id := s.handshake()
+			if !c.fresh {
+				s.post(connect(id, `"c0"`))
+			}
 			if c.request == nil {
 				c.request = usual
 			}
