@@ -73,6 +73,16 @@ func TestBell_is_rung_once_for_all_whose_queue_was_empty(t *testing.T) {
 			}
 			brokertest.Publish(t, b, "/a", "4")
 			expect("one took what was alone", 3)
+
+			if m, _ := sessions[7].OnlyOf(); m != nil {
+				t.Error("two are taken for one")
+			}
+			sessions[7].Drain(nil)
+			brokertest.Publish(t, b, "/a", "5")
+			expect("all was taken", 7)
+			if m, p := sessions[7].OnlyOf(); len(patterns) > 1 && m != nil || len(patterns) == 1 && (m == nil || string(m.Data) != "5" || p != "/a" || sessions[7].Pending() != 0) {
+				t.Errorf("one alone: %+v, of %q", m, p)
+			}
 		})
 	}
 }

@@ -213,6 +213,17 @@ func (s *Session) Only() (m *Message) {
 	return m
 }
 
+// OnlyOf is Only for a message that matched one of the session's subscriptions, and tells which.
+func (s *Session) OnlyOf() (m *Message, p Pattern) {
+	s.mu.Lock()
+	if q := &s.queue; q.count == 1 && q.head == 0 { // else it may have matched others, too
+		m, p = q.message, q.pattern
+		q.count, q.message = 0, nil
+	}
+	s.mu.Unlock()
+	return m, p
+}
+
 // drainBytes is what a peer that reads slowly costs in memory, beside its queue: its messages are shared, what is written of them is not.
 const drainBytes = 128 << 10
 
