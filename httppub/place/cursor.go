@@ -2,6 +2,8 @@ package place
 
 import (
 	"encoding/binary"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"waft/broker"
@@ -27,11 +29,16 @@ const (
 // that behind one of time t comes none that is older than t less slack. A replay goes channel by channel, and until it
 // is through the base stays where it is.
 type Cursor struct {
+	// What a delivery touches of a cursor with one channel fits a cache line.
+	frozen  int         // deliveries of the replay that are still to come
+	wild    bool        // there are wildcards
+	alone   bool        // named is one, and there are no wildcards
+	fetched atomic.Bool // for Prefetch, which reads what nobody writes
+	one     [1]named
+
 	named     []named
-	wild      bool          // there are wildcards
 	stamp     func() uint32 // what the server has forgotten
 	base      int64         // Unix milliseconds
-	frozen    int           // deliveries of the replay that are still to come
 	recent    map[broker.Channel]recent
 	torn      int64 // the base must be beyond it: a channel was forgotten too early
 	pruned    int64 // when that was done last
@@ -49,8 +56,37 @@ type recent struct {
 	time int64 // of its last message
 }
 
+// Prefetch is broker.Session.Prefetch for a cursor. Any goroutine may call it.
+func (c *Cursor) Prefetch() { c.fetched.Load() }
+
 // Pass moves the cursor behind m.
 func (c *Cursor) Pass(m *broker.Message) {
+	if c.alone && c.frozen == 0 && m.Channel == c.one[0].channel {
+		if !m.Retracted {
+			c.one[0].at = m.Position
+		}
+		return
+	}
+	c.pass(m)
+}
+
+// PassAll moves the cursor behind the messages of ds, one after the other.
+func (c *Cursor) PassAll(ds []broker.Delivery) {
+	if c.alone && c.frozen == 0 { // where the last is the others are behind
+		for _, d := range slices.Backward(ds) {
+			if m := d.Message; !m.Retracted && m.Channel == c.one[0].channel {
+				c.one[0].at = m.Position
+				return
+			}
+		}
+		return
+	}
+	for i := range ds {
+		c.pass(ds[i].Message)
+	}
+}
+
+func (c *Cursor) pass(m *broker.Message) {
 	replayed := c.frozen > 0
 	if replayed {
 		c.frozen--
@@ -77,6 +113,7 @@ func (c *Cursor) Pass(m *broker.Message) {
 
 // Drop takes a channel or a wildcard off that is not listened to any more; left are the patterns that still are.
 func (c *Cursor) Drop(p broker.Pattern, left []broker.Pattern) {
+	defer c.fold()
 	c.wild = false
 	for _, other := range left {
 		_, channel := other.Channel()
@@ -95,6 +132,14 @@ func (c *Cursor) Drop(p broker.Pattern, left []broker.Pattern) {
 			c.note(ch, n.at, time.Now().UnixMilli())
 		}
 		return
+	}
+}
+
+// fold finds out whether there is one channel alone. It is called whenever that may have changed.
+func (c *Cursor) fold() {
+	if c.alone = len(c.named) == 1 && !c.wild; c.alone {
+		c.one[0] = c.named[0]
+		c.named = c.one[:]
 	}
 }
 

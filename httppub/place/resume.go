@@ -94,6 +94,7 @@ func (o *Opening) place(ctx context.Context) error {
 			c.wild = true
 		}
 	}
+	c.fold()
 	if o.last == nil {
 		return o.noteNew(ctx)
 	}
