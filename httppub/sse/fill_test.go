@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
@@ -35,5 +36,13 @@ func TestFill_is_dry_when_nothing_is_left(t *testing.T) {
 	s.publish("/a", `"two"`)
 	st.ping.Store(true)
 	fill(`"two"`, false)
+	fill(":\n", false)
+
+	// One without a form is nothing, and what is due is not forgotten with it.
+	m := &broker.Message{Channel: "/a", Formats: map[string]json.RawMessage{"http-stream": []byte(`1`)}}
+	if _, err := s.broker.Publish(t.Context(), broker.Principal{}, m, broker.PublishOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	st.ping.Store(true)
 	fill(":\n", false)
 }

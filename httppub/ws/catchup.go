@@ -34,7 +34,7 @@ func (c *catcher) Replay(messages []*broker.Message) error {
 	c.h.counters.replayed.Add(uint64(len(messages)))
 	taken := make(chan struct{})
 	c.mu.Lock()
-	c.feed.pages, c.feed.pagesOf, c.feed.taken = messages, c.o.Cursor, taken
+	c.feed.pages, c.feed.pagesOf, c.feed.taken, c.feed.paging = messages, c.o.Cursor, taken, true
 	c.mu.Unlock()
 	c.conn.Load().Ready()
 	select {

@@ -14,7 +14,7 @@
 //	                     ├─ publish ─▶ Broker.Publish ─▶ published
 //	                     └─ ack ─▶ feed
 //
-//	Broker.Publish ─ queue ─ wake ─▶ outbox worker ─ Fill ─ feed ─▶ shared frames, one write
+//	Broker.Publish ─ queue ─ bell ─▶ outbox worker ─ Fill ─ feed ─▶ shared frames, one write
 //
 // # What is promised
 //

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"waft/broker"
@@ -11,22 +12,26 @@ import (
 
 // feed is what a socket sends. Guarded by socket.mu.
 type feed struct {
-	began, placed int64 // on the handler's clock; placed: when places were last due
-
+	// See socket.
 	paused   bool // subscriptions are being made: what is queued must wait until the cursor knows of it
+	thawing  bool // one of the groups has a replay on its way
+	paging   bool // there are pages
 	placeDue bool
-	dry      bool // nothing is queued behind what was taken last
+	dry      bool                         // nothing is queued behind what was taken last
+	turn     bool                         // of what is replayed
+	latest   broker.Pattern               // of the message before, if there is a cursor
+	cursor   atomic.Pointer[place.Cursor] // that of the group with latest; atomic for Prefetch
 
-	groups  map[broker.Pattern]*group
-	all     []*group // those that have a pattern left, in the order in which they were made
-	thawing bool     // one of them has a replay on its way
-
-	turn    bool              // of what is replayed
 	pages   []*broker.Message // of a replay that is more than may be queued; still to be sent
 	pagesOf *place.Cursor
 	taken   chan struct{} // closed when the last page has been sent
 
 	unacked []sent
+
+	groups map[broker.Pattern]*group
+	all    []*group // those that have a pattern left, in the order in which they were made
+
+	began, placed int64 // on the handler's clock; placed: when places were last due
 }
 
 // group is what one subscribe has made: patterns with one place.
@@ -53,14 +58,51 @@ const batch = 64
 // Fill implements outbox.Source.
 func (s *socket) Fill(sc *outbox.Scratch) []byte {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	b := s.only(sc)
+	if len(b) == 0 {
+		b = s.some(sc)
+	}
+	s.mu.Unlock()
+	return b
+}
+
+// only gives the frame of what waits if that is one message alone, as most of the time it is: without the lists, that is half the work of
+// some. nil: some tells what there is. mu is held.
+func (s *socket) only(sc *outbox.Scratch) []byte {
+	d := &s.feed
+	if s.closing || d.paused || d.thawing || d.paging || s.room() <= 0 {
+		return nil
+	}
+	m, p := s.session.OnlyOf()
+	if m == nil {
+		return nil
+	}
+	c := d.cursorOf(p)
+	if c == nil {
+		return nil
+	}
+	c.Pass(m)
+	d.turn = !d.turn // as next does
+	b, err := m.Encoded(form{})
+	if err != nil {
+		return nil
+	}
+	if s.window > 0 {
+		d.unacked = append(d.unacked, sent{m.Channel, m.Position})
+	}
+	sc.Dry = !d.placeDue
+	return b
+}
+
+// some is Fill for whatever there may be. mu is held.
+func (s *socket) some(sc *outbox.Scratch) []byte {
 	d := &s.feed
 	for !s.closing && !d.paused {
 		sc.Deliveries = s.next(sc.Deliveries[:0])
 		switch {
 		case len(sc.Deliveries) > 0:
 			if b := s.frames(sc); len(b) > 0 {
-				sc.Dry = d.dry && len(d.pages) == 0 && !d.placeDue
+				sc.Dry = d.dry && !d.paging && !d.placeDue
 				return b
 			}
 		case d.placeDue:
@@ -74,16 +116,27 @@ func (s *socket) Fill(sc *outbox.Scratch) []byte {
 }
 
 // Prefetch implements outbox.Source.
-func (s *socket) Prefetch() { s.session.Prefetch() }
+func (s *socket) Prefetch() {
+	s.session.Prefetch()
+	if c := s.feed.cursor.Load(); c != nil {
+		c.Prefetch()
+	}
+}
+
+// room is how many messages may be sent at a time. mu is held.
+func (s *socket) room() int {
+	if s.window == 0 {
+		return batch
+	}
+	return min(batch, int(s.window)-len(s.feed.unacked))
+}
 
 // next takes what is to be sent next, as much as the window has room for, and moves the cursors behind it: what is queued and what is
 // replayed take turns. mu is held.
 func (s *socket) next(ds []broker.Delivery) []broker.Delivery {
-	d, room := &s.feed, batch
-	if s.window > 0 {
-		if room = min(room, s.window-len(d.unacked)); room <= 0 {
-			return ds
-		}
+	d, room := &s.feed, s.room()
+	if room <= 0 {
+		return ds
 	}
 	d.dry = false
 	if d.turn = !d.turn; d.turn {
@@ -107,7 +160,7 @@ func (s *socket) next(ds []broker.Delivery) []broker.Delivery {
 
 // page takes from a replay.
 func (d *feed) page(ds []broker.Delivery, room int) []broker.Delivery {
-	if len(d.pages) == 0 {
+	if !d.paging {
 		return ds
 	}
 	n := min(room, len(d.pages))
@@ -117,7 +170,7 @@ func (d *feed) page(ds []broker.Delivery, room int) []broker.Delivery {
 	}
 	if d.pages = d.pages[n:]; len(d.pages) == 0 {
 		close(d.taken)
-		d.pages, d.pagesOf, d.taken = nil, nil, nil
+		d.pages, d.pagesOf, d.taken, d.paging = nil, nil, nil, false
 	}
 	return ds
 }
@@ -129,26 +182,62 @@ func (s *socket) queued(ds []broker.Delivery, room int) []broker.Delivery {
 		if len(ds) == 0 {
 			break
 		}
-		all := ds
-		ds = all[:0]
-		for _, x := range all {
-			if s.feed.pass(x) {
-				ds = append(ds, x)
-			}
+		ds = s.feed.passAll(ds)
+	}
+	return ds
+}
+
+// passAll is pass for what was queued together. It gives what is wanted, in place.
+func (d *feed) passAll(all []broker.Delivery) []broker.Delivery {
+	if c := d.cursorOfAll(all); c != nil {
+		c.PassAll(all)
+		return all
+	}
+	ds := all[:0]
+	for _, x := range all {
+		if d.pass(x) {
+			ds = append(ds, x)
 		}
 	}
 	return ds
+}
+
+// cursorOfAll gives the cursor of the one group that all of these are for; nil: there is none, or not one.
+func (d *feed) cursorOfAll(all []broker.Delivery) *place.Cursor {
+	if d.thawing || len(all) == 0 {
+		return nil
+	}
+	for i := range all {
+		if x := &all[i]; x.Pattern != all[0].Pattern || x.Also != nil {
+			return nil
+		}
+	}
+	return d.cursorOf(all[0].Pattern)
+}
+
+// cursorOf gives the cursor of the group with a pattern; nil: there is none. Nearly always it is the same as the time before.
+func (d *feed) cursorOf(p broker.Pattern) *place.Cursor {
+	if p == d.latest {
+		return d.cursor.Load()
+	}
+	g := d.groups[p]
+	if g == nil {
+		return nil
+	}
+	d.latest = p
+	d.cursor.Store(g.cursor)
+	return g.cursor
 }
 
 // pass moves the cursors of the groups that a delivery is for, and counts it for those that wait for the end of their replay. It tells
 // whether there is one: it may have been queued before its subscription ended.
 func (d *feed) pass(x broker.Delivery) (wanted bool) {
 	if len(x.Also) == 0 && !d.thawing {
-		g := d.groups[x.Pattern]
-		if g != nil {
-			g.cursor.Pass(x.Message)
+		c := d.cursorOf(x.Pattern)
+		if c != nil {
+			c.Pass(x.Message)
 		}
-		return g != nil
+		return c != nil
 	}
 	d.thawing = false
 	for _, g := range d.all {
@@ -197,6 +286,15 @@ func (g *group) place() string {
 	return string(g.cursor.Append(nil, &raw))
 }
 
+// add has messages of g sent from now on.
+func (d *feed) add(g *group) {
+	for _, p := range g.patterns {
+		d.groups[p] = g
+	}
+	d.all = append(d.all, g)
+	d.thawing = d.thawing || g.cursor.Frozen()
+}
+
 // drop takes a pattern off; false: it was not there.
 func (d *feed) drop(p broker.Pattern) bool {
 	g := d.groups[p]
@@ -204,6 +302,10 @@ func (d *feed) drop(p broker.Pattern) bool {
 		return false
 	}
 	delete(d.groups, p)
+	if p == d.latest {
+		d.latest = ""
+		d.cursor.Store(nil)
+	}
 	g.patterns = slices.DeleteFunc(g.patterns, func(other broker.Pattern) bool { return other == p })
 	g.cursor.Drop(p, g.patterns)
 	if len(g.patterns) == 0 {

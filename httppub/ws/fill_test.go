@@ -14,7 +14,7 @@ import (
 // A Fill that says that it gave all is not called again, so what it left behind would wait for the next message.
 func TestFill_is_dry_when_nothing_is_left(t *testing.T) {
 	b := brokertest.New(t, broker.Options{})
-	open := func(window int) *socket {
+	open := func(window int32) *socket {
 		s := &socket{window: window, session: brokertest.Open(t, b, broker.SessionOptions{})}
 		s.feed.begin(0)
 		for _, p := range []string{"/a", "/left"} {
@@ -57,7 +57,7 @@ func TestFill_is_dry_when_nothing_is_left(t *testing.T) {
 	s.feed.placeDue = false
 	publish("/a", `"live"`, 1)
 	old := &broker.Message{Channel: "/a", Data: []byte(`"old"`)}
-	s.feed.taken = make(chan struct{})
+	s.feed.taken, s.feed.paging = make(chan struct{}), true
 	s.feed.pages, s.feed.pagesOf = slices.Repeat([]*broker.Message{old}, batch+1), new(place.Cursor)
 	for range 3 {
 		fill(s, `"`, false)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -21,11 +22,18 @@ import (
 // socket is one WebSocket: one session, one connection. Gorilla upgrades and reads; everything that is written goes through conn, in frames
 // made here.
 type socket struct {
+	// What a delivery touches fills a cache line, with the first fields of feed.
+	session *broker.Session // static after open
+	mu      sync.Mutex      // guards the rest of these, but window, and the last
+	window  int32           // messages that may be unacknowledged; 0: nothing is acknowledged; static after open
+	closing bool            // a close frame was sent: no more messages, no more frames
+	proven  bool            // the client has shown a credential, or done something
+	over    bool            // the connection has ended
+	feed    feed            // what is sent
+
 	// static after open
 	h       *Handler
 	from    netip.Addr
-	session *broker.Session
-	window  int             // messages that may be unacknowledged; 0: nothing is acknowledged
 	life    context.Context // ends with the connection
 	endLife context.CancelFunc
 
@@ -37,14 +45,9 @@ type socket struct {
 	reader wsread.Reader
 	said   broker.Tally // frames
 
-	mu      sync.Mutex // guards the rest
-	timer   *broker.Timer
-	who     broker.Principal
-	proven  bool // the client has shown a credential, or done something
-	closing bool // a close frame was sent: no more messages, no more frames
-	over    bool // the connection has ended
-
-	feed  feed  // what is sent
+	// guarded by mu
+	timer *broker.Timer
+	who   broker.Principal
 	tasks tasks // subscriptions on their way
 }
 
@@ -56,7 +59,7 @@ var (
 
 // open makes the session and the socket. After an error there is neither.
 func (h *Handler) open(w http.ResponseWriter, r *http.Request, who broker.Principal, a ask, from netip.Addr) error {
-	s := &socket{h: h, from: from, window: a.window, who: who, proven: !who.Anonymous()}
+	s := &socket{h: h, from: from, window: int32(min(a.window, math.MaxInt32)), who: who, proven: !who.Anonymous()}
 	var err error
 	s.session, err = h.broker.Open(broker.SessionOptions{
 		Protocol: "websocket", MaxMessages: h.opts.MaxMessages, MaxBytes: h.opts.MaxBytes, MaxSubscriptions: h.opts.MaxSubscriptions,

@@ -165,11 +165,7 @@ func (g gate) Pending() int { return g.session.Pending() }
 // goLive lets the messages of g flow.
 func (s *socket) goLive(g *group) {
 	s.mu.Lock()
-	for _, p := range g.patterns {
-		s.feed.groups[p] = g
-	}
-	s.feed.all = append(s.feed.all, g)
-	s.feed.thawing = s.feed.thawing || g.cursor.Frozen()
+	s.feed.add(g)
 	s.mu.Unlock()
 	s.resume()
 }
