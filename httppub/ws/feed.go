@@ -286,11 +286,18 @@ func (g *group) place() string {
 	return string(g.cursor.Append(nil, &raw))
 }
 
+// forget forgets latest: groups change.
+func (d *feed) forget() {
+	d.latest = ""
+	d.cursor.Store(nil)
+}
+
 // add has messages of g sent from now on.
 func (d *feed) add(g *group) {
 	for _, p := range g.patterns {
 		d.groups[p] = g
 	}
+	d.forget()
 	d.all = append(d.all, g)
 	d.thawing = d.thawing || g.cursor.Frozen()
 }
@@ -302,10 +309,7 @@ func (d *feed) drop(p broker.Pattern) bool {
 		return false
 	}
 	delete(d.groups, p)
-	if p == d.latest {
-		d.latest = ""
-		d.cursor.Store(nil)
-	}
+	d.forget()
 	g.patterns = slices.DeleteFunc(g.patterns, func(other broker.Pattern) bool { return other == p })
 	g.cursor.Drop(p, g.patterns)
 	if len(g.patterns) == 0 {
