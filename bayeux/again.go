@@ -73,7 +73,7 @@ func (c *reader) like(r *bufio.Reader) (_ *http.Request, raw []byte) {
 		return nil, raw
 	}
 	q, err := http.ReadRequest(r)
-	if err != nil || !c.isLike(q) || q.ContentLength != int64(r.Buffered()) {
+	if err != nil || !sound(q) || !c.isLike(q) || q.ContentLength != int64(r.Buffered()) {
 		return nil, raw // the server says what is wrong
 	}
 	q.RemoteAddr = c.from()

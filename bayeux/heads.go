@@ -52,7 +52,7 @@ func (t *heads) numbered(n uint64) *knownHead {
 func (t *heads) parse(raw []byte, head int) *knownHead {
 	r := bufio.NewReader(bytes.NewReader(raw[:head]))
 	q, err := http.ReadRequest(r)
-	if err != nil || r.Buffered() > 0 {
+	if err != nil || r.Buffered() > 0 || !sound(q) {
 		return nil
 	}
 	q.Body = http.NoBody
@@ -69,6 +69,25 @@ func (t *heads) parse(raw []byte, head int) *knownHead {
 	t.known[k.text] = k
 	t.newest[k.number%maxHeads].Store(k)
 	return k
+}
+
+// sound tells whether net/http's server will find no fault in q either, which looks more closely than ReadRequest: at the names of fields, where
+// that lets a space pass, and at the field Host, which there may not be if the target names a host. It has a meaning of its own for "*", too.
+func sound(q *http.Request) bool {
+	if !strings.HasPrefix(q.RequestURI, "/") || q.Host == "" || strings.ContainsFunc(q.Host, unlikeHost) {
+		return false
+	}
+	for name := range q.Header {
+		if strings.Contains(name, " ") {
+			return false
+		}
+	}
+	return true
+}
+
+// unlikeHost tells of the characters that are in no usual host. A server takes some more.
+func unlikeHost(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~:[]", c)
 }
 
 // wholeBody is the body of a request that has come whole.
