@@ -63,7 +63,7 @@
 // longpoll.go, hold.go (polls that wait), kind.go (what they have in common), parked.go (without a goroutine), takeover.go (connections on which no poll was held), handback.go, again.go, heads.go and alike.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
 // reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves),
 // lastevent.go (its ids), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about
-// a socket). What has arrived: receipt.go (what proves it), sent.go (what is unconfirmed), ack.go (CometD's acknowledge extension). What
+// a socket). What has arrived: receipt.go (what proves it), connectids.go (which connects come again, or late), sent.go (what is unconfirmed), ack.go (CometD's acknowledge extension). What
 // goes out: reply.go, timesync.go, timestamp.go, advice.go, errors.go, event.go, replayed.go (its form with positions), replayid.go
 // (Salesforce's shape), deflate.go (its compressed form), frame.go, ext.go. Who is
 // let in: credential.go, expiry.go (how long), activity.go (who only connects), damper.go (bad tokens), origin.go (CORS, and

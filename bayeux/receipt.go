@@ -2,7 +2,6 @@ package bayeux
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"waft/broker"
@@ -181,28 +180,6 @@ func (x *exchange) heardConnect(s *session, m *message) (again repetition) {
 // is believed no more, until it has sent a connect that says neither.
 
 const mostDoubts = 8
-
-// repeats tells whether m is the last connect again, or one from before it, and takes note of it; mu is held.
-func (s *session) repeats(m *message) (repeated, late bool) {
-	n, err := strconv.ParseUint(strings.Trim(m.id, `"`), 36, 64)
-	if err != nil {
-		n = 0 // it is no number, or a longer one than Faye counts to, or there is none
-	}
-	if n != 0 && n == s.connectID {
-		if 0 < s.lates && s.lates < mostDoubts { // what was given up once may have been given up several times
-			s.lates++
-			return false, true
-		}
-		return s.numbered, false
-	}
-	late = s.numbered && 0 < n && n < s.connectID // or the client has begun to count anew, and will not mind
-	if s.lates = 0; late {
-		s.lates = 1
-	}
-	s.numbered = 0 < s.connectID && s.connectID < n
-	s.connectID = n
-	return false, late
-}
 
 // takePoll drains into buf what a response may carry, and keeps it; mu is held.
 func (s *session) takePoll(p *poll, buf []broker.Delivery) []broker.Delivery {

@@ -37,11 +37,9 @@ type session struct {
 	placed bool // events have positions: the handshake asked for replay
 
 	connected bool  // a connect has been accepted: from now on they are held
-	numbered  bool  // the last connect's id was higher than the one before
 	patient   bool  // a connect that was ready to wait has come
 	polled    bool  // the last connect was a request of its own
 	doubts    uint8 // how many times in a row a connect said that the answer before it was lost
-	lates     uint8 // how many times in a row a connect came that is from before the last
 	over      bool  // it has ended: no endpoint may be added
 	stale     bool  // what followed on what was answered went a way that is lost
 
@@ -61,10 +59,10 @@ type session struct {
 	publishing sync.Mutex   // one publish at a time, so that a repeated one meets an outcome and not an attempt
 	replaying  sync.Mutex   // one subscribe with a replay at a time: the broker refuses a second
 
-	held      *heldConnect  // the connect a socket holds
-	greeted   *socket       // the socket on which one has been answered
-	connectID uint64        // the id of the last connect as a number; 0 for none
-	expiry    *broker.Timer // of the credential; nil: it has none
+	held    *heldConnect  // the connect a socket holds
+	greeted *socket       // the socket on which one has been answered
+	ids     *connectIDs   // nil: no connect had an id that is a number
+	expiry  *broker.Timer // of the credential; nil: it has none
 
 	answered *poll  // whose response carried the last of it, if no connect came since
 	replied  uint64 // up to where a connect reply followed on the socket
