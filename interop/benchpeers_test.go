@@ -16,7 +16,7 @@ import (
 
 var (
 	benchRounds   = flag.Int("bench-rounds", 0, "how often TestBench_peers measures each server; 0: not at all")
-	benchOnly     = flag.String("bench-only", "", "the one server that TestBench_peers measures")
+	benchOnly     = flag.String("bench-only", "", "the servers that TestBench_peers measures, with ; between them; empty: all")
 	benchDuration = flag.String("bench-duration", "2s", "how long each time")
 )
 
@@ -88,7 +88,7 @@ func TestBench_peers(t *testing.T) {
 	laps := map[string][]lap{} // by race and rival
 	for round := range *benchRounds {
 		for _, v := range rivals {
-			if *benchOnly != "" && *benchOnly != v.name {
+			if !v.measured() {
 				continue
 			}
 			if err := missing(v.needs...); err != nil {
@@ -128,7 +128,7 @@ func measureWaiting(t *testing.T) {
 		if v.name == "floor" || v.name == silentFloor { // it knows nothing of its connections
 			continue
 		}
-		if *benchOnly != "" && *benchOnly != v.name || missing(v.needs...) != nil {
+		if !v.measured() || missing(v.needs...) != nil {
 			continue
 		}
 		table += fmt.Sprintf("| %s |", v.name)
@@ -147,6 +147,11 @@ func measureWaiting(t *testing.T) {
 		table += "\n"
 	}
 	fmt.Print(table)
+}
+
+// measured tells whether it is to be measured.
+func (v rival) measured() bool {
+	return *benchOnly == "" || slices.Contains(strings.Split(*benchOnly, ";"), v.name)
 }
 
 // transport is the rival's in a race; "": it has none of the race's.

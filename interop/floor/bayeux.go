@@ -10,10 +10,11 @@ import (
 	"io"
 	"log"
 	"net"
+	"time"
 )
 
-// converse says yes to whatever a Bayeux client wants, until its connect waits (Bayeux 1.0 §4.2). It makes a floor for Bayeux clients: one
-// who has answered, even once, is acknowledged by TCP at another time than one who only ever reads, and by another core.
+// converse says yes to whatever a Bayeux client wants, until its connect waits (Bayeux 1.0 §4.2). It makes a floor for clients that answer: TCP
+// acknowledges what they read at another time than for those who only read, and another core does.
 func converse(nc net.Conn, in *bufio.Reader) {
 	for connects := 0; connects < 2; {
 		text, err := readFrame(in)
@@ -64,4 +65,16 @@ func readFrame(in *bufio.Reader) ([]byte, error) {
 		text[i] ^= mask[i%4]
 	}
 	return text, nil
+}
+
+// ask pings the clients that answer once a second, as servers of WebSockets do: else their TCP would take them for such that only read, after a
+// pause of 40 ms. What they answer is not read.
+func (f *floor) ask() {
+	for range time.Tick(time.Second) {
+		f.mu.Lock()
+		for _, fd := range f.asked {
+			write(fd, []byte{0x89, 0})
+		}
+		f.mu.Unlock()
+	}
 }

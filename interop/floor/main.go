@@ -29,6 +29,7 @@ import (
 type floor struct {
 	mu      sync.Mutex
 	sockets []int // of WebSockets
+	asked   []int // those of them with Bayeux clients
 	streams []int // of events
 	polls   polls
 }
@@ -44,6 +45,7 @@ func main() {
 	var f floor
 	f.polls.open()
 	go f.polls.read(&f.mu)
+	go f.ask()
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -88,12 +90,16 @@ func (f *floor) subscribe(nc net.Conn, in *bufio.Reader, r *http.Request) {
 			converse(nc, in)
 		}
 	}
+	bayeux := key != "" && r.URL.Path == "/bayeux"
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fd := own(nc)
 	switch {
 	case key != "":
 		f.sockets = append(f.sockets, fd)
+		if bayeux {
+			f.asked = append(f.asked, fd)
+		}
 	case r.Header.Get("Accept") == "text/event-stream":
 		f.streams = append(f.streams, fd)
 		write(fd, []byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"))
