@@ -9,7 +9,7 @@
 // and a publisher never waits for a socket.
 //
 // With one message on its way to a thousand sockets, what waft adds to the system call is locked operations, of which each costs some fifty cycles,
-// and memory that is in no cache. So what can be is done for some connections together (shard.serve), and what a delivery touches of a structure fills
+// and memory that is in no cache. So what can be is done for some connections together (shard.serve), memory is asked for before it is needed (Source.Prefetch), and what a delivery touches of a structure fills
 // one cache line: Conn here, broker.Session, and what a Source has of its own.
 //
 // A socket that takes no more parks: what is left over is written by a goroutine of its own under a deadline, and

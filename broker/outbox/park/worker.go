@@ -2,7 +2,7 @@ package park
 
 import "syscall"
 
-// Worker is what a worker lends the sockets it runs. A zero one writes, for who goes on for Run in a goroutine of its own.
+// Worker is what a worker lends the sockets it runs.
 type Worker struct {
 	Buf []byte // for what is read
 
@@ -56,12 +56,9 @@ func (w *Worker) Write(s *Socket, b []byte) (n int, err error) {
 		return 0, nil
 	}
 	w.out = b
-	switch {
-	case s.raw == nil:
+	if s.raw == nil {
 		w.writes(uintptr(s.fd))
-	case w.write == nil:
-		err = s.raw.Write(w.writes)
-	default:
+	} else {
 		err = s.raw.Write(w.write)
 	}
 	w.out = nil
