@@ -14,7 +14,7 @@ func (s *session) acts() { s.acted.Store(s.h.now()) }
 // inactive ends the session if it is time, and answers the connect.
 func (x *exchange) inactive(s *session, m *message) bool {
 	limit := int64(x.h.opts.MaxInactivity)
-	if limit == 0 || x.h.now()-s.acted.Load() < limit {
+	if limit == 0 || x.now()-s.acted.Load() < limit {
 		return false
 	}
 	x.h.counters.refuse(RefusedInactive)

@@ -26,6 +26,9 @@ type addresses struct {
 }
 
 type address struct {
+	who    netip.Prefix
+	listed bool // it is in the table
+
 	sessions, open int // now; open: requests, sockets and streams
 
 	handshakes, messages broker.Tally
@@ -40,56 +43,91 @@ func (x *address) atRest(now int64) bool {
 	return !x.pinned() && x.handshakes.Idle(now) && x.messages.Idle(now)
 }
 
+// caller is an address that comes time and again.
+type caller struct {
+	address netip.Addr
+	known   *address // when it was here last; nil: it is looked for
+}
+
+// isOf says whose c is from now on.
+func (c *caller) isOf(a netip.Addr) {
+	if c.address != a {
+		*c = caller{address: a}
+	}
+}
+
 // with calls f with what is known of a, under the table's lock. Without an address f is not called: nothing is known
 // of such clients.
 func (t *addresses) with(a netip.Addr, now int64, f func(*address)) {
-	who := broker.Network(a)
-	if !who.IsValid() {
-		return
-	}
+	t.withAgain(&caller{address: a}, now, f)
+}
+
+// withAgain is with, for one that may have been here before, which saves looking for it.
+func (t *addresses) withAgain(c *caller, now int64, f func(*address)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if c.known == nil || !c.known.listed {
+		if c.known = t.find(c.address); c.known == nil {
+			return
+		}
+	}
+	x := c.known
+	f(x)
+	switch {
+	case x.listed && x.atRest(now):
+		t.drop(x)
+	case !x.listed && !x.atRest(now) && (len(t.known) < maxAddresses || t.makeRoom(now) || x.pinned()):
+		x.listed = true
+		t.known[x.who] = x
+	}
+}
+
+// find gives what is known of a, or what is known of one that is not in the table; nil: it is no address.
+func (t *addresses) find(a netip.Addr) *address {
+	who := broker.Network(a)
+	if !who.IsValid() {
+		return nil
+	}
 	if t.known == nil {
 		t.known = map[netip.Prefix]*address{}
 	}
-	x := t.known[who]
-	fresh := x == nil
-	if fresh {
-		x = &address{}
+	if x := t.known[who]; x != nil {
+		return x
 	}
-	f(x)
-	switch {
-	case x.atRest(now):
-		delete(t.known, who)
-	case fresh && (len(t.known) < maxAddresses || t.makeRoom(now) || x.pinned()):
-		t.known[who] = x
-	}
+	return &address{who: who}
+}
+
+func (t *addresses) drop(x *address) {
+	x.listed = false
+	delete(t.known, x.who)
 }
 
 // makeRoom forgets one of a few addresses, at rest if there is such a one, and not one that has something open.
 func (t *addresses) makeRoom(now int64) bool {
-	var victim netip.Prefix
+	var victim *address
 	looked := 0
-	for who, x := range t.known { // begins somewhere else each time
+	for _, x := range t.known { // begins somewhere else each time
 		if x.atRest(now) {
-			delete(t.known, who)
+			t.drop(x)
 			return true
 		}
 		if !x.pinned() {
-			victim = who
+			victim = x
 		}
 		if looked++; looked == 16 {
 			break
 		}
 	}
-	delete(t.known, victim)
-	return victim.IsValid()
+	if victim != nil {
+		t.drop(victim)
+	}
+	return victim != nil
 }
 
-// enter counts something that a opens, if it has fewer than most (0: no limit); leave undoes it. Both are given the same field.
-func (t *addresses) enter(a netip.Addr, now int64, most int, what func(*address) *int) (ok bool) {
+// enter counts something that c opens, if it has fewer than most (0: no limit); leave undoes it. Both are given the same field.
+func (t *addresses) enter(c *caller, now int64, most int, what func(*address) *int) (ok bool) {
 	ok = true
-	t.with(a, now, func(x *address) {
+	t.withAgain(c, now, func(x *address) {
 		n := what(x)
 		if ok = most == 0 || *n < most; ok {
 			*n++
@@ -98,8 +136,8 @@ func (t *addresses) enter(a netip.Addr, now int64, most int, what func(*address)
 	return ok
 }
 
-func (t *addresses) leave(a netip.Addr, now int64, what func(*address) *int) {
-	t.with(a, now, func(x *address) { *what(x)-- })
+func (t *addresses) leave(c *caller, now int64, what func(*address) *int) {
+	t.withAgain(c, now, func(x *address) { *what(x)-- })
 }
 
 func (x *address) openCount() *int    { return &x.open }

@@ -239,11 +239,11 @@ func (w *answer) response() (b []byte, again bool) {
 	w.WriteHeader(http.StatusOK)
 	again = !w.last && w.c.reusable()
 	b = w.head
-	if w.empty {
-		return appendDate(b, again), again
+	if !w.empty {
+		b = appendLength(b, len(w.body))
 	}
-	b = appendLength(b, len(w.body))
-	return append(appendDate(b, again), w.body...), again
+	h := w.c.back.h
+	return append(h.appendDate(b, h.now(), again), w.body...), again
 }
 
 // Header implements http.ResponseWriter.

@@ -16,27 +16,36 @@ func (c *heldPoll) knowsFront() bool {
 	return h.opts.PureFront || c.back.server.Handler == http.Handler(h)
 }
 
-// alike gives the connect in raw, if that is a poll like the last.
-func (c *heldPoll) alike(raw []byte) (m message, ok bool) {
+// alike makes m of the connect in raw, if that is a poll like the last. Most differ from that of another client, and from the one before, in their
+// clientId and id alone: so what is known of their form is compared with, and not read again.
+func (c *heldPoll) alike(raw []byte, m *message) (ok bool) {
 	if c.head == 0 || !c.knowsFront() {
-		return m, false
+		return false
 	}
-	head := c.back.h.heads.numbered(c.head)
-	if head == nil || len(raw) < len(head.text) || string(raw[:len(head.text)]) != head.text || !c.isLike(head.Request) || head.ContentLength != int64(len(raw)-len(head.text)) {
-		return m, false
+	head := c.back.h.heads.numbered(c.head) // which was that of the poll: c.isLike need not be asked again
+	if head == nil || len(raw) < len(head.text) || string(raw[:len(head.text)]) != head.text || head.ContentLength != int64(len(raw)-len(head.text)) {
+		return false
 	}
-	return plainConnect(string(raw[len(head.text):]))
+	body, id := raw[len(head.text):], c.s.id()
+	if f := head.form.Load(); f != nil && f.read(body, id, m) {
+		return true
+	}
+	text := string(body)
+	if *m, ok = plainConnect(text); ok && m.clientID == id {
+		head.form.Store(formOf(text, m))
+	}
+	return ok
 }
 
 // serveAlike serves a request that has the head of the poll and is m. Without an answer that is over: the poll is held, or has had its answer. It is
 // false if something panicked.
-func (c *heldPoll) serveAlike(w *park.Worker, m *message) (a *answer, ok bool) {
+func (c *heldPoll) serveAlike(w *park.Worker, now int64, m *message) (a *answer, ok bool) {
 	h := c.back.h
 	defer c.recovered(&ok)
 	here, waits := true, false
 	defer func() {
 		if here {
-			h.depart(c.address)
+			h.leaves(&c.caller, now)
 			if waits {
 				h.pollEnds()
 			}
@@ -44,7 +53,7 @@ func (c *heldPoll) serveAlike(w *park.Worker, m *message) (a *answer, ok bool) {
 	}()
 	x := h.newExchange(c.back.base, nil, nil)
 	defer x.done()
-	x.own.address = c.address
+	x.at, x.own.address = now, c.address
 	x.peer = &x.own
 	x.known = c.s
 	x.messages = append(x.messages, *m)
@@ -54,10 +63,9 @@ func (c *heldPoll) serveAlike(w *park.Worker, m *message) (a *answer, ok bool) {
 	}
 	if len(x.waiting) == 1 && x.waiting[0].poll != nil && len(x.replies.buf) == 0 && c.reusable() {
 		c.asked = x.waiting[0].asked
-		held := c.hold > 0 && c.s.queue.Pending() == 0 || !c.answers(w, x)
 		here = false
-		if held {
-			c.holds()
+		if quiet := c.hold > 0 && c.keeps(now); (quiet || !c.answers(w, x)) && c.more {
+			c.socket.Ring() // nobody has, for that
 		}
 		return nil, true
 	}

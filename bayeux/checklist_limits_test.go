@@ -384,7 +384,7 @@ func TestAddresses_are_bounded_and_forgotten(t *testing.T) {
 	rate := broker.NewRate(time.Second, 10)
 	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	for i := range 100 { // they have something open, and stay
-		table.enter(at(i), 0, 0, (*address).openCount)
+		table.enter(&caller{address: at(i)}, 0, 0, (*address).openCount)
 	}
 	for i := range 3 * maxAddresses {
 		table.with(at(1000+i), 0, func(x *address) { x.messages.Take(rate, 0, 5) })
@@ -396,7 +396,7 @@ func TestAddresses_are_bounded_and_forgotten(t *testing.T) {
 		n := 0
 		table.with(at(i), 0, func(x *address) { n = x.open })
 		equal(t, fmt.Sprint("open of ", i), n, 1)
-		table.leave(at(i), 0, (*address).openCount)
+		table.leave(&caller{address: at(i)}, 0, (*address).openCount)
 	}
 	// Later all are at rest; whoever is looked at is forgotten.
 	before := len(table.known)
@@ -406,6 +406,49 @@ func TestAddresses_are_bounded_and_forgotten(t *testing.T) {
 	equal(t, "known before", before > 1000, true)
 	equal(t, "known later", len(table.known), 0)
 	for range 2 {
-		equal(t, "let in without an address", table.enter(netip.Addr{}, 0, 1, (*address).openCount), true)
+		equal(t, "let in without an address", table.enter(&caller{}, 0, 1, (*address).openCount), true)
 	}
+}
+
+// A caller that knows where it stands in the table is counted like one that does not, also when it has been forgotten meanwhile, and when it is somebody else.
+func TestAddresses_know_who_comes_again(t *testing.T) {
+	var table addresses
+	at := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, i}) }
+	open := func(i byte) (n int) {
+		table.with(at(i), 0, func(x *address) { n = x.open })
+		return n
+	}
+	again, other := &caller{address: at(1)}, &caller{address: at(1)}
+	for range 2 {
+		table.enter(again, 0, 0, (*address).openCount)
+		equal(t, "open", open(1), 1)
+		table.leave(again, 0, (*address).openCount)
+		equal(t, "known", len(table.known), 0) // it is at rest
+		equal(t, "one may come", table.enter(other, 0, 1, (*address).openCount), true)
+		equal(t, "and another", table.enter(again, 0, 1, (*address).openCount), false)
+		equal(t, "open", open(1), 1)
+		table.leave(other, 0, (*address).openCount)
+	}
+	table.enter(again, 0, 0, (*address).openCount)
+	other.isOf(at(1))
+	other.isOf(at(2))
+	table.enter(other, 0, 0, (*address).openCount)
+	equal(t, "open", open(1), 1)
+	equal(t, "open of the other", open(2), 1)
+	rate, fresh := broker.NewRate(time.Second, 10), byte(0)
+	for len(table.known) < maxAddresses { // who has nothing open gives way, and is not known any more
+		fresh++
+		table.with(netip.AddrFrom4([4]byte{11, byte(len(table.known) >> 8), byte(len(table.known)), fresh}), 0, func(x *address) { x.messages.Take(rate, 0, 5) })
+	}
+	victim := &caller{address: netip.AddrFrom4([4]byte{12, 0, 0, 1})}
+	for i := range 100 * maxAddresses {
+		table.withAgain(victim, 0, func(x *address) { x.messages.Take(rate, 0, 1) })
+		table.with(netip.AddrFrom4([4]byte{13, byte(i >> 16), byte(i >> 8), byte(i)}), 0, func(x *address) { x.messages.Take(rate, 0, 5) })
+		if !victim.known.listed {
+			break
+		}
+	}
+	equal(t, "it gave way", victim.known.listed, false)
+	table.enter(victim, 0, 0, (*address).openCount)
+	equal(t, "it is known again", table.known[victim.known.who] == victim.known, true)
 }

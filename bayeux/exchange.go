@@ -14,6 +14,8 @@ type exchange struct {
 	peer *peer
 	sock *socket // nil over HTTP
 
+	at int64 // when it began, on the handler's clock; 0: nobody has asked
+
 	known *session // whose messages these are most likely; nil: it is looked up
 
 	callback string // what a callback-polling client wants to be called; "" for plain JSON
@@ -40,6 +42,14 @@ func (h *Handler) newExchange(ctx context.Context, p *peer, sock *socket) *excha
 	return x
 }
 
+// now is when the exchange began, nearly: who asks first is told, and so are the others, for a clock takes its time.
+func (x *exchange) now() int64 {
+	if x.at == 0 {
+		x.at = x.h.now()
+	}
+	return x.at
+}
+
 // keepBuffer is the largest buffer that is kept for the next exchange.
 const keepBuffer = 64 << 10
 
@@ -48,7 +58,7 @@ func (x *exchange) done() {
 	clear(x.messages)
 	clear(x.waiting)
 	clear(x.drained)
-	x.h, x.ctx, x.peer, x.sock, x.known, x.callback, x.own = nil, nil, nil, nil, nil, "", peer{}
+	x.h, x.ctx, x.peer, x.sock, x.at, x.known, x.callback, x.own = nil, nil, nil, nil, 0, nil, "", peer{}
 	x.messages, x.waiting, x.drained, x.replies.buf = x.messages[:0], x.waiting[:0], x.drained[:0], x.replies.buf[:0]
 	if cap(x.replies.buf)+cap(x.events)+cap(x.connects)+cap(x.frame)+cap(x.head) > keepBuffer || cap(x.messages) > 64 || cap(x.drained) > 1024 {
 		return
@@ -107,11 +117,11 @@ func (x *exchange) session(m *message) (*session, fault) {
 		return nil, unknownClient(m.clientID)
 	}
 	s.queue.Touch()
-	s.heard.Store(x.h.now())
+	s.heard.Store(x.now())
 	if m.channel != "/meta/connect" {
 		s.acts()
 	}
-	if s.overRate(m) {
+	if s.overRate(m, x.now()) {
 		if m.channel == "/meta/connect" {
 			x.heardConnect(s, m) // it is refused, and has told all the same what arrived
 		}

@@ -48,12 +48,12 @@ func TestGuard_websocket(t *testing.T) {
 
 // An operation is a poll that is answered with a message, asked again, and held.
 func TestGuard_poll(t *testing.T) {
-	guardPoll(t, true, brokertest.Guard{Allocs: 3.4, Calls: 2.5, Instructions: 17_000})
+	guardPoll(t, true, brokertest.Guard{Allocs: 3.4, Calls: 2.5, Instructions: 12_000})
 }
 
 // The same where what is in front of the handler is to see every request.
 func TestGuard_poll_through_the_front(t *testing.T) {
-	guardPoll(t, false, brokertest.Guard{Allocs: 17.7, Calls: 2.5, Instructions: 37_000})
+	guardPoll(t, false, brokertest.Guard{Allocs: 17.7, Calls: 2.5, Instructions: 35_000})
 }
 
 func guardPoll(t *testing.T, pure bool, most brokertest.Guard) {

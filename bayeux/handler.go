@@ -126,6 +126,7 @@ type Handler struct {
 
 	limits    atomic.Pointer[limits]
 	addresses addresses
+	date      atomic.Pointer[date] // that was sent last
 	heads     heads
 	kinds     kinds
 	returnees returnees

@@ -74,7 +74,7 @@ func (x *exchange) greet(m *message) (*session, fault, string) {
 	if err != nil {
 		return nil, handshakeFault(err), x.afterHandshake(err)
 	}
-	if !h.addresses.enter(x.peer.address, h.now(), h.limits.Load().sessions, (*address).sessionCount) {
+	if !h.addresses.enter(&caller{address: x.peer.address}, h.now(), h.limits.Load().sessions, (*address).sessionCount) {
 		h.counters.refuse(RefusedAddressSessions)
 		return nil, tooManySessions, x.later(time.Second)
 	}

@@ -24,6 +24,8 @@ type knownHead struct {
 	*http.Request
 	number uint64 // of this head and no other; 0: it is not kept
 	text   string // all of the head, if it is kept
+
+	form atomic.Pointer[connectForm] // of the last plain connect behind it
 }
 
 const (
@@ -65,7 +67,7 @@ func (t *heads) parse(raw []byte, head int) *knownHead {
 		t.known = map[string]*knownHead{}
 	}
 	t.last++
-	k := &knownHead{q, t.last, string(raw[:head])}
+	k := &knownHead{Request: q, number: t.last, text: string(raw[:head])}
 	t.known[k.text] = k
 	t.newest[k.number%maxHeads].Store(k)
 	return k

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"waft/broker"
@@ -31,8 +30,8 @@ type heldPoll struct {
 	remote netip.AddrPort // of nc; invalid if it is no TCP connection
 
 	// of the poll
-	kind    *kind
-	address netip.Addr // whose connection it counts as
+	kind   *kind
+	caller // whose connection it counts as
 
 	// owned by run, or by Run
 	asked
@@ -105,7 +104,7 @@ func (x *exchange) hold(w http.ResponseWriter, r *http.Request) bool {
 		go (&reader{c, waiting{asked: c.asked}, ahead}).run()
 		return true
 	}
-	c.holds()
+	c.holds(x.h.now())
 	c.socket.Done()
 	return true
 }
@@ -145,15 +144,16 @@ func (c *heldPoll) holdAgain(x *exchange, w *answer, r *http.Request) bool {
 	w.hijacked = true
 	c.take(x, w, r)
 	c.head = w.number
-	c.holds()
+	c.holds(x.h.now())
 	return true
 }
 
 // take takes the poll out of its request.
 func (c *heldPoll) take(x *exchange, w http.ResponseWriter, r *http.Request) {
-	c.asked, c.address, c.head = x.waiting[0].asked, x.peer.address, 0
+	c.asked, c.head = x.waiting[0].asked, 0
+	c.isOf(x.peer.address)
 	c.isNow(x.h, kind{host: r.Host, door: door(r.RequestURI), fields: ownFields(w.Header()), callback: x.callback, last: r.Close})
-	x.h.stay(c.address) // until the poll has been answered
+	x.h.addresses.enter(&c.caller, x.h.now(), 0, (*address).openCount) // until the poll has been answered
 }
 
 // isNow says what c has in common with others, but for its end here, which is the same.
@@ -219,7 +219,7 @@ func (c *reader) run() {
 	timer.Stop()
 	c.poll.wakeBy(nil)
 	again := here && c.respond()
-	h.depart(c.address)
+	h.leaves(&c.caller, h.now())
 	h.pollEnds()
 	where := nowhere
 	if again {
@@ -283,7 +283,7 @@ func (p *poll) wakeBy(c *heldPoll) {
 func (c *reader) respond() bool {
 	x := c.back.h.newExchange(present, nil, nil)
 	defer x.done()
-	b, again := c.response(x, &c.waits)
+	b, again := c.response(x, &c.waits, c.back.h.now())
 	err := c.write(b)
 	c.written(err, c.waits.events)
 	c.waits = waiting{}
@@ -291,7 +291,7 @@ func (c *reader) respond() bool {
 }
 
 // response is the response, until x is done with, and whether another may follow.
-func (c *heldPoll) response(x *exchange, p *waiting) (b []byte, again bool) {
+func (c *heldPoll) response(x *exchange, p *waiting, now int64) (b []byte, again bool) {
 	again = !c.kind.last && c.reusable()
 	x.callback = c.kind.callback
 	all := x.h.list(x.events[:0])
@@ -308,7 +308,7 @@ func (c *heldPoll) response(x *exchange, p *waiting) (b []byte, again bool) {
 	b = append(b, c.kind.fields...)
 	b = append(b, x.answerHead()...)
 	b = appendLength(b, length)
-	b = appendDate(b, again)
+	b = c.back.h.appendDate(b, now, again)
 	if plain { // what x.body makes of it, without a copy
 		b = append(append(append(b, '['), body...), ']')
 	} else {
@@ -342,28 +342,28 @@ func appendLength(b []byte, n int) []byte {
 }
 
 // appendDate appends the end of a head.
-func appendDate(b []byte, again bool) []byte {
+func (h *Handler) appendDate(b []byte, now int64, again bool) []byte {
 	b = append(b, "Date: "...)
-	b = append(b, httpDate(time.Now())...)
+	b = append(b, h.httpDate(now)...)
 	if !again {
 		b = append(b, "\r\nConnection: close"...)
 	}
 	return append(b, "\r\n\r\n"...)
 }
 
-// date is a time as HTTP has it.
+// date is a second as HTTP has it.
 type date struct {
-	second int64
-	text   string
+	until int64 // on the handler's clock
+	text  string
 }
 
-var lastDate atomic.Pointer[date] // many responses have the same
-
-func httpDate(t time.Time) string {
-	d := lastDate.Load()
-	if second := t.Unix(); d == nil || d.second != second {
-		d = &date{second, t.UTC().Format(http.TimeFormat)}
-		lastDate.Store(d)
+// httpDate is the time as HTTP has it. Many responses have the same.
+func (h *Handler) httpDate(now int64) string {
+	d := h.date.Load()
+	if d == nil || now >= d.until {
+		t := time.Now()
+		d = &date{now + int64(time.Second) - int64(t.Nanosecond()), t.UTC().Format(http.TimeFormat)}
+		h.date.Store(d)
 	}
 	return d.text
 }

@@ -516,3 +516,18 @@ func (r *onceReader) Read(b []byte) (int, error) {
 	r.text = r.text[n:]
 	return n, nil
 }
+
+// The time of an answer is looked up once in a second, and is right all the same.
+func TestHandler_dates_are_those_of_the_clock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &Handler{began: time.Now().Add(-time.Minute)}
+		for range 20 {
+			equal(t, "date", h.httpDate(h.now()), time.Now().UTC().Format(http.TimeFormat))
+			time.Sleep(333 * time.Millisecond)
+		}
+		time.Sleep(time.Second - time.Duration(time.Now().Nanosecond()) - 1)
+		equal(t, "a second's last date", h.httpDate(h.now()), time.Now().UTC().Format(http.TimeFormat))
+		time.Sleep(time.Nanosecond)
+		equal(t, "a second's first date", h.httpDate(h.now()), time.Now().UTC().Format(http.TimeFormat))
+	})
+}

@@ -49,7 +49,7 @@ func (h *Handler) SetLimits(l Limits) error {
 
 // arrive lets a request in before anything of it is read, or answers it. Whoever is let in leaves with depart.
 func (h *Handler) arrive(w http.ResponseWriter, from netip.Addr) bool {
-	why, wait, ok := h.enter(from)
+	why, wait, ok := h.enter(&caller{address: from}, h.now())
 	switch {
 	case ok:
 	case why == RefusedAddressConnections:
@@ -61,24 +61,29 @@ func (h *Handler) arrive(w http.ResponseWriter, from netip.Addr) bool {
 }
 
 // enter counts a request in, or says why not, and for how long.
-func (h *Handler) enter(from netip.Addr) (why Refusal, wait time.Duration, ok bool) {
-	l, now := h.limits.Load(), h.now()
+func (h *Handler) enter(from *caller, now int64) (why Refusal, wait time.Duration, ok bool) {
+	l := h.limits.Load()
 	if !h.addresses.enter(from, now, l.connections, (*address).openCount) {
 		return RefusedAddressConnections, time.Second, false
 	}
 	if !l.messages.Unlimited() {
-		h.addresses.with(from, now, func(x *address) { wait = x.messages.Wait(l.messages, now) })
+		h.addresses.withAgain(from, now, func(x *address) { wait = x.messages.Wait(l.messages, now) })
 	}
 	if wait > 0 {
-		h.depart(from)
+		h.leaves(from, now)
 	}
 	return RefusedAddressMessages, wait, wait == 0
 }
 
 // stay counts what outlives its request: a socket, a stream.
-func (h *Handler) stay(from netip.Addr) { h.addresses.enter(from, h.now(), 0, (*address).openCount) }
+func (h *Handler) stay(from netip.Addr) {
+	h.addresses.enter(&caller{address: from}, h.now(), 0, (*address).openCount)
+}
 
-func (h *Handler) depart(from netip.Addr) { h.addresses.leave(from, h.now(), (*address).openCount) }
+func (h *Handler) depart(from netip.Addr) { h.leaves(&caller{address: from}, h.now()) }
+
+// leaves is depart for a caller.
+func (h *Handler) leaves(from *caller, now int64) { h.addresses.leave(from, now, (*address).openCount) }
 
 // tooMany answers a request for which it is too early. (RFC 6585 §4)
 func (h *Handler) tooMany(w http.ResponseWriter, why Refusal, wait time.Duration, sentence string) {
@@ -114,7 +119,7 @@ func (x *exchange) overRate(m *message) bool {
 	if rate.Unlimited() {
 		return false
 	}
-	now, wait := x.h.now(), time.Duration(0)
+	now, wait := x.now(), time.Duration(0)
 	x.h.addresses.with(x.peer.address, now, func(a *address) { wait = a.messages.Take(rate, now, 1) })
 	switch {
 	case wait == 0 || m.channel == "/meta/disconnect":
@@ -134,8 +139,8 @@ func (x *exchange) overRate(m *message) bool {
 }
 
 // overRate tells whether the session has sent more messages than it may, of which m is one.
-func (s *session) overRate(m *message) bool {
-	if s.messages.Take(s.h.limits.Load().session, s.h.now(), 1) == 0 || m.channel == "/meta/disconnect" {
+func (s *session) overRate(m *message, now int64) bool {
+	if s.messages.Take(s.h.limits.Load().session, now, 1) == 0 || m.channel == "/meta/disconnect" {
 		return false
 	}
 	s.h.counters.refuse(RefusedSessionMessages)

@@ -263,21 +263,22 @@ func (p *waiting) look(ctx context.Context) (done bool) {
 	s := p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.queue.Err()
 	switch {
 	case p.poll.superseded:
 		p.outcome = superseded
 	case ctx.Err() != nil:
 		p.outcome = aborted
-	case err != nil:
-		f := s.h.farewell(s, err)
-		p.outcome, p.farewell = over, &f
 	default:
-		p.events = s.takePoll(p.poll, p.events[:0])
-		if len(p.events) == 0 && p.hold > 0 && !p.poll.expired {
+		p.outcome = answered
+		if p.events = s.takePoll(p.poll, p.events[:0]); len(p.events) > 0 { // a session that has ended has none
+			break
+		}
+		if err := s.queue.Err(); err != nil {
+			f := s.h.farewell(s, err)
+			p.outcome, p.farewell = over, &f
+		} else if p.hold > 0 && !p.poll.expired {
 			return false
 		}
-		p.outcome = answered
 	}
 	p.ended = true
 	s.release(p.poll)

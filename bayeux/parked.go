@@ -48,7 +48,7 @@ type parked struct {
 // unsent is what of a response the socket has not taken, and what is to be done when it has, or fails to.
 type unsent struct {
 	rest []byte
-	then func(error)
+	then func(now int64, err error)
 }
 
 type phase uint8
@@ -82,8 +82,7 @@ func (c *heldPoll) isParked() bool { return c.timer != nil }
 
 // waits has Run called when d has passed, if nothing else happens. A timer that rings earlier is set anew when it has rung (late): of polls that
 // are answered every second it is moved once in thirty.
-func (c *heldPoll) waits(d time.Duration) {
-	now := c.back.h.now()
+func (c *heldPoll) waits(now int64, d time.Duration) {
 	c.until = now + int64(d)
 	if c.rings == 0 || c.rings > c.until {
 		c.setTimer(now)
@@ -96,17 +95,21 @@ func (c *heldPoll) setTimer(now int64) {
 }
 
 // holds begins to hold the poll that is now in c.asked.
-func (c *heldPoll) holds() {
-	c.phase, c.heard = holding, false
-	c.waits(c.hold)
-	p := c.poll
-	c.s.mu.Lock()
-	p.held = c
-	late := p.superseded || c.s.queue.Pending() > 0 || c.s.queue.Err() != nil
-	c.s.mu.Unlock()
-	if late || c.more { // nobody has rung for that
+func (c *heldPoll) holds(now int64) {
+	if !c.keeps(now) || c.more { // nobody has rung for that
 		c.socket.Ring()
 	}
+}
+
+// keeps is holds, without a look at what is there already: it is false if there is something to say.
+func (c *heldPoll) keeps(now int64) bool {
+	c.phase, c.heard = holding, false
+	c.waits(now, c.hold)
+	p := c.poll
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	p.held = c // who is woken from now on rings
+	return !p.superseded && c.s.queue.Quiet()
 }
 
 // Run implements park.Owner.
@@ -145,7 +148,7 @@ func (c *heldPoll) runHeld(w *park.Worker, now int64) {
 		}
 	}
 	if !here {
-		c.abandon()
+		c.abandon(now)
 		return
 	}
 	if now >= c.until {
@@ -155,6 +158,7 @@ func (c *heldPoll) runHeld(w *park.Worker, now int64) {
 	}
 	x := c.back.h.newExchange(present, nil, nil)
 	defer x.done()
+	x.at = now
 	x.waiting = append(x.waiting, waiting{asked: c.asked})
 	c.answers(w, x)
 }
@@ -167,21 +171,21 @@ func (c *heldPoll) answers(w *park.Worker, x *exchange) (done bool) {
 		return false
 	}
 	x.drained = p.events
-	b, again := c.response(x, p)
+	b, again := c.response(x, p, x.now())
 	n, err := w.Write(&c.socket, b)
 	if err == nil && n < len(b) {
 		events := slices.Clone(p.events)
-		c.writes(slices.Clone(b[n:]), func(err error) { c.answered(err, events, again) })
+		c.writes(slices.Clone(b[n:]), func(now int64, err error) { c.answered(now, err, events, again) })
 		return true
 	}
-	c.answered(err, p.events, again)
+	c.answered(x.now(), err, p.events, again)
 	return true
 }
 
 // writes goes on with rest when there is room, and then with then.
-func (c *heldPoll) writes(rest []byte, then func(error)) {
+func (c *heldPoll) writes(rest []byte, then func(now int64, err error)) {
 	c.phase, c.unsent = writing, &unsent{rest, then}
-	c.waits(writeWithin)
+	c.waits(c.back.h.now(), writeWithin)
 }
 
 func (c *heldPoll) runWriting(w *park.Worker, now int64) {
@@ -198,39 +202,39 @@ func (c *heldPoll) runWriting(w *park.Worker, now int64) {
 		err = os.ErrDeadlineExceeded
 	}
 	c.unsent = nil
-	u.then(err)
+	u.then(now, err)
 }
 
 // abandon ends the poll, whose client has gone or is to go, and the connection.
-func (c *heldPoll) abandon() {
+func (c *heldPoll) abandon(now int64) {
 	p := waiting{asked: c.asked}
 	p.look(gone)
-	c.left()
+	c.left(now)
 	c.end()
 }
 
 // answered goes on after the response. Without an error it has been written.
-func (c *heldPoll) answered(err error, events []broker.Delivery, again bool) {
+func (c *heldPoll) answered(now int64, err error, events []broker.Delivery, again bool) {
 	c.written(err, events)
-	c.left()
+	c.left(now)
 	if err != nil || !again {
 		c.end()
 		return
 	}
-	c.rests()
+	c.rests(now)
 }
 
 // left is called when the poll has been answered, or cannot be.
-func (c *heldPoll) left() {
-	c.back.h.depart(c.address)
+func (c *heldPoll) left(now int64) {
+	c.back.h.leaves(&c.caller, now)
 	c.back.h.pollEnds()
 }
 
 // rests waits for a next request.
-func (c *heldPoll) rests() {
+func (c *heldPoll) rests(now int64) {
 	c.phase, c.until = resting, 0
 	if d := c.back.idleTimeout(); d > 0 {
-		c.waits(d)
+		c.waits(now, d)
 	}
 	c.idle.Store(true)
 	if c.more || !c.reusable() { // whoever stops has rung those that rested
@@ -250,7 +254,7 @@ func (c *heldPoll) runResting(w *park.Worker, now int64) (done bool) {
 	case c.early:
 		raw := c.part
 		c.part, c.early = nil, false
-		return c.received(w, raw)
+		return c.received(w, now, raw)
 	case !c.more && c.part == nil:
 		return true
 	}
@@ -267,16 +271,17 @@ func (c *heldPoll) runResting(w *park.Worker, now int64) (done bool) {
 	}
 	// What came with this was read with it. The end did not, if it was announced together; and something may be left.
 	c.more = c.ends || n == len(w.Buf)
-	return c.received(w, c.join(w.Buf[:n]))
+	return c.received(w, now, c.join(w.Buf[:n]))
 }
 
 // received serves a request like the last where it came, and gives any other back to the server.
-func (c *heldPoll) received(w *park.Worker, raw []byte) (done bool) {
+func (c *heldPoll) received(w *park.Worker, now int64, raw []byte) (done bool) {
 	h := c.back.h
-	if m, ok := c.alike(raw); ok {
-		if _, _, in := h.enter(c.address); in {
+	var m message
+	if c.alike(raw, &m) {
+		if _, _, in := h.enter(&c.caller, now); in {
 			c.begins()
-			a, ok := c.serveAlike(w, &m)
+			a, ok := c.serveAlike(w, now, &m)
 			c.done(w, a, ok)
 			return true
 		}
@@ -318,7 +323,7 @@ func (c *heldPoll) serveNext(w *park.Worker, head *knownHead, body string) {
 func (c *heldPoll) done(w *park.Worker, a *answer, ok bool) {
 	switch {
 	case !ok && c.phase == holding: // who panicked came after that
-		c.abandon()
+		c.abandon(c.back.h.now())
 		return
 	case !ok:
 		c.end()
@@ -332,18 +337,18 @@ func (c *heldPoll) done(w *park.Worker, a *answer, ok bool) {
 	b, again := a.response()
 	n, err := w.Write(&c.socket, b)
 	if err == nil && n < len(b) {
-		c.writes(b[n:], func(err error) { c.served(err, again) })
+		c.writes(b[n:], func(now int64, err error) { c.served(now, err, again) })
 		return
 	}
-	c.served(err, again)
+	c.served(c.back.h.now(), err, again)
 }
 
-func (c *heldPoll) served(err error, again bool) {
+func (c *heldPoll) served(now int64, err error, again bool) {
 	if err != nil || !again {
 		c.end()
 		return
 	}
-	c.rests()
+	c.rests(now)
 }
 
 // end closes the connection.

@@ -168,19 +168,31 @@ func TestParked_a_client_that_leaves_is_noticed(t *testing.T) {
 	}
 }
 
-// The end may be announced while a request is there that cannot be read yet: it is not forgotten when that has been.
+// The end may be announced while a request is there that cannot be read yet: it is not forgotten when that has been, be it the first that waits
+// for its turn on the connection, or one that is known by its head.
 func TestParked_a_client_that_asks_once_more_and_leaves_is_noticed(t *testing.T) {
-	s := newServer(t, handedBack, longLived)
-	id := s.connected(`"/a"`)
-	w := s.wire()
-	w.send(rawPost(connect(id, `"1"`)))
-	s.heldNow(1)
-	w.send(rawPost(connect(id, `"2"`)))
-	_ = w.nc.(*net.TCPConn).CloseWrite()
-	s.event("/a", "0")
-	equal(t, "events", strings.Join(w.messages().events(), ","), "0")
-	w.ended()
-	eventually(t, func() bool { return s.connections() == 0 && s.h.Stats().Polls == 0 })
+	for before := range 3 {
+		t.Run(fmt.Sprint(before, " polls before"), func(t *testing.T) {
+			s := newServer(t, handedBack, longLived)
+			id := s.connected(`"/a"`)
+			w := s.wire()
+			for i := range before + 1 {
+				w.send(rawPost(connect(id, fmt.Sprintf(`"%d"`, i))))
+				s.heldNow(1)
+				if i == before {
+					w.send(rawPost(connect(id, `"9"`)))
+					_ = w.nc.(*net.TCPConn).CloseWrite()
+				}
+				s.event("/a", fmt.Sprint(i))
+				equal(t, "events", strings.Join(w.messages().events(), ","), fmt.Sprint(i))
+				if i < before {
+					s.idleNow(1)
+				}
+			}
+			w.ended()
+			eventually(t, func() bool { return s.connections() == 0 && s.h.Stats().Polls == 0 })
+		})
+	}
 }
 
 // What a socket does not take at once is written by a goroutine, and the connection serves on after that.

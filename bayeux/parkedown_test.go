@@ -153,7 +153,7 @@ func TestParkedOwn_a_response_for_which_there_is_no_room_in_time(t *testing.T) {
 	}
 	var came []error
 	c.until = int64(writeWithin)
-	c.unsent = &unsent{bytes.Repeat([]byte("x"), 64<<20), func(err error) { came = append(came, err) }}
+	c.unsent = &unsent{bytes.Repeat([]byte("x"), 64<<20), func(_ int64, err error) { came = append(came, err) }}
 	c.runWriting(new(park.Worker), c.until-1)
 	equal(t, "it waits", len(came), 0)
 	c.runWriting(new(park.Worker), c.until)

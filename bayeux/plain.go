@@ -1,5 +1,7 @@
 package bayeux
 
+import "strings"
+
 // Nearly all that long-polling clients send is one connect of the same few members. It is read here in one pass, where checking and
 // taking apart what could be anything goes over it five times.
 
@@ -78,4 +80,56 @@ func (p *plainText) word() (value, raw string) {
 		}
 	}
 	return "", ""
+}
+
+// connectForm is what the plain connects of a kind of clients have in common: all but clientId and id.
+type connectForm struct {
+	start, middle, end string
+	idFirst            bool
+	like               message // without them
+}
+
+// formOf is the form of text, of which plainConnect made m; nil: it has none, for it is not clear where those two stand.
+func formOf(text string, m *message) *connectForm {
+	if m.id == "" || m.clientID == "" || strings.Count(text, m.id) != 1 || strings.Count(text, m.clientID) != 1 {
+		return nil
+	}
+	f := &connectForm{like: *m}
+	f.like.clientID, f.like.id = "", ""
+	client, id := strings.Index(text, m.clientID), strings.Index(text, m.id)
+	if f.idFirst = id < client; f.idFirst {
+		f.start, f.middle, f.end = text[:id], text[id+len(m.id):client], text[client+len(m.clientID):]
+	} else {
+		f.start, f.middle, f.end = text[:client], text[client+len(m.clientID):id], text[id+len(m.id):]
+	}
+	return f
+}
+
+// read makes m of text if that is of the form, and of that client, whose id is a plain word.
+func (f *connectForm) read(text []byte, clientID string, m *message) bool {
+	one, other := len(clientID), len(text)-len(f.start)-len(clientID)-len(f.middle)-len(f.end)
+	if other < 0 {
+		return false
+	}
+	if f.idFirst {
+		one, other = other, one
+	}
+	start, rest := text[:len(f.start)], text[len(f.start):]
+	client, rest := rest[:one], rest[one:]
+	middle, rest := rest[:len(f.middle)], rest[len(f.middle):]
+	id, end := rest[:other], rest[other:]
+	if f.idFirst {
+		client, id = id, client
+	}
+	if string(client) != clientID || string(start) != f.start || string(middle) != f.middle || string(end) != f.end {
+		return false
+	}
+	p := plainText{text: string(id)}
+	_, raw := p.word()
+	if raw == "" || p.text != "" {
+		return false
+	}
+	*m = f.like
+	m.clientID, m.id = clientID, raw
+	return true
 }

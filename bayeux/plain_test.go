@@ -54,3 +54,81 @@ func FuzzPlainConnect(f *testing.F) {
 		}
 	})
 }
+
+// What a form reads is what is read without one.
+func TestConnectForm(t *testing.T) {
+	faye := `[{"channel":"/meta/connect","clientId":"CLIENT","connectionType":"long-polling","id":ID}]`
+	cometd := `{"id":ID,"channel":"/meta/connect","connectionType":"long-polling","clientId":"CLIENT"}`
+	with := func(form, client, id string) string {
+		return strings.NewReplacer("CLIENT", client, "ID}", id+"}", "ID,", id+",").Replace(form)
+	}
+	for _, form := range []string{faye, cometd} {
+		m, _ := plainConnect(with(form, "abc", `"9"`))
+		f := formOf(with(form, "abc", `"9"`), &m)
+		if f == nil {
+			t.Fatal("no form of", form)
+		}
+		for _, c := range []struct {
+			name, text, client string
+			read               bool
+		}{
+			{"another client and id", with(form, "xyz", `"1z"`), "xyz", true},
+			{"no letter in the id", with(form, "xyz", `""`), "xyz", true},
+			{"a client that is not the one", with(form, "xyz", `"1"`), "xya", false},
+			{"a longer client", with(form, "xyz", `"1"`), "xyz1", false},
+			{"an id that is a number", with(form, "xyz", `12`), "xyz", false},
+			{"an id with an escape", with(form, "xyz", `"\u0031"`), "xyz", false},
+			{"an id that ends the string", with(form, "xyz", `"1","id":"2"`), "xyz", false},
+			{"an id beyond ASCII", with(form, "xyz", `"ü"`), "xyz", false},
+			{"an id without its end", with(form, "xyz", `"1`), "xyz", false},
+			{"another channel", strings.Replace(with(form, "xyz", `"1"`), "connect", "connecT", 1), "xyz", false},
+			{"a space more", strings.Replace(with(form, "xyz", `"1"`), "}", " }", 1), "xyz", false},
+			{"nothing", "", "", false},
+		} {
+			var got message
+			equal(t, c.name, f.read([]byte(c.text), c.client, &got), c.read)
+			if want, ok := plainConnect(c.text); c.read && (!ok || !reflect.DeepEqual(got, want)) {
+				t.Errorf("%s: %+v, without a form: %+v", c.name, got, want)
+			}
+		}
+	}
+	for name, text := range map[string]string{
+		"an id that is there twice":       `{"id":"1","id":"1","channel":"/meta/connect","clientId":"abc"}`,
+		"a client that is an id":          `{"id":"abc","channel":"/meta/connect","clientId":"abc"}`,
+		"a client that is a name, nearly": `{"id":"1","channel":"/meta/connect","clientId":"conn"}`,
+		"no id":                           `{"channel":"/meta/connect","clientId":"abc"}`,
+		"no client":                       `{"id":"1","channel":"/meta/connect"}`,
+	} {
+		m, ok := plainConnect(text)
+		if !ok || formOf(text, &m) != nil {
+			t.Error("a form of", name)
+		}
+	}
+}
+
+// Whatever a form was made of, it reads nothing otherwise than it is read without.
+func FuzzConnectForm(f *testing.F) {
+	f.Add(`[{"channel":"/meta/connect","clientId":"abc","id":"1"}]`, `[{"channel":"/meta/connect","clientId":"xyz","id":"12"}]`, "xyz")
+	f.Add(`{"id":"1","channel":"/meta/connect","clientId":"abc"}`, `{"id":"\"","channel":"/meta/connect","clientId":"x"}`, "x")
+	f.Add(`{"id":"1","clientId":"abc","id":"2","channel":"/meta/connect"}`, `{"id":"1","clientId":"abd","id":"3","channel":"/meta/connect"}`, "abd")
+	f.Fuzz(func(t *testing.T, text, other, client string) {
+		m, ok := plainConnect(text)
+		if !ok {
+			return
+		}
+		form := formOf(text, &m)
+		p := plainText{text: `"` + client + `"`}
+		if word, _ := p.word(); form == nil || word != client || client == "" { // a session's id is a plain word
+			return
+		}
+		for _, other := range []string{other, form.start + client + form.middle + `"` + other + `"` + form.end, form.start + `"` + other + `"` + form.middle + client + form.end} {
+			var got message
+			if !form.read([]byte(other), client, &got) {
+				continue
+			}
+			if want, ok := plainConnect(other); !ok || !reflect.DeepEqual(got, want) {
+				t.Fatalf("%q as %q: %+v, without a form: %+v, %v", other, text, got, want, ok)
+			}
+		}
+	})
+}

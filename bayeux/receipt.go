@@ -47,8 +47,11 @@ func (h *Handler) keeps() bool { return h.opts.MaxUnconfirmed > 0 }
 
 // record keeps what is about to be sent, of which batch may be the list; mu is held.
 func (s *session) record(ds []broker.Delivery, batch *outbox.Batch) (r receipt) {
-	if len(ds) == 0 || !s.h.keeps() {
+	switch {
+	case len(ds) == 0 || !s.h.keeps():
 		return r
+	case len(ds) == 1:
+		return s.recordOnly(ds[0].Message)
 	}
 	r.began = s.sent.len() == 0
 	s.sent.push(ds, batch)

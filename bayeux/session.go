@@ -98,7 +98,7 @@ func (h *Handler) open(who broker.Principal, from netip.Addr, ack *ackState, pla
 		Lapsed:           s.lapsed,
 	})
 	if err != nil {
-		h.addresses.leave(from, h.now(), (*address).sessionCount)
+		h.addresses.leave(&caller{address: from}, h.now(), (*address).sessionCount)
 		return nil, err
 	}
 	s.queue = queue
@@ -273,7 +273,7 @@ func (s *session) ended(queue *broker.Session, reason error) {
 	s.h.mu.Lock()
 	delete(s.h.sessions, queue.ID())
 	s.h.mu.Unlock()
-	s.h.addresses.leave(s.from, s.h.now(), (*address).sessionCount)
+	s.h.addresses.leave(&caller{address: s.from}, s.h.now(), (*address).sessionCount)
 
 	s.mu.Lock()
 	s.over = true

@@ -36,7 +36,7 @@ func (x *exchange) takeOver(w http.ResponseWriter, r *http.Request) {
 	if c == nil {
 		return
 	}
-	c.address = x.peer.address
+	c.isOf(x.peer.address)
 	c.isNow(h, kind{host: r.Host, door: door(r.RequestURI)})
 	if !c.park(c.back.idleTimeout()) {
 		c.back.worn.Store(true)
@@ -49,7 +49,7 @@ func (x *exchange) takeOver(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	h.held[c] = struct{}{}
 	h.mu.Unlock()
-	c.rests()
+	c.rests(h.now())
 	c.socket.Done()
 }
 
@@ -94,7 +94,7 @@ func unworn(w http.ResponseWriter) bool {
 func (c *heldPoll) expects(raw []byte) {
 	if c.part == nil {
 		c.idle.Store(false)
-		c.waits(partWithin)
+		c.waits(c.back.h.now(), partWithin)
 		raw = slices.Clone(raw)
 	}
 	c.part = raw

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"waft/broker"
 	"waft/broker/outbox/park"
@@ -85,7 +86,7 @@ func TestAlike_a_poll_that_comes_as_the_handler_stops_does_not_wait(t *testing.T
 	answers := make(chan *answer, 1)
 	go func() {
 		m, _ := plainConnect(connect(id, `"1"`))
-		a, _ := c.serveAlike(new(park.Worker), &m)
+		a, _ := c.serveAlike(new(park.Worker), s.h.now(), &m)
 		answers <- a
 	}()
 	var a *answer
@@ -99,4 +100,25 @@ func TestAlike_a_poll_that_comes_as_the_handler_stops_does_not_wait(t *testing.T
 	})
 	ok(t, parseReply(t, string(a.body)).with(t, `"1"`))
 	equal(t, "polls", s.h.Stats().Polls, 0)
+}
+
+// A newer endpoint may take a poll's place just before that is held, and something may come for it: nobody rings for that.
+func TestHold_a_poll_that_has_something_to_say_before_it_is_held(t *testing.T) {
+	s := newServer(t, longLived)
+	id := s.connected(`"/a"`)
+	session := s.h.session(id)
+	p := &poll{s: session}
+	c := &heldPoll{back: &handback{h: s.h}, asked: asked{s: session, poll: p, hold: time.Hour}}
+	c.timer = s.h.wheel.AfterFunc(time.Hour, func() {})
+	defer c.timer.Stop()
+	equal(t, "quiet", c.keeps(s.h.now()), true)
+	p.superseded = true
+	equal(t, "quiet when superseded", c.keeps(s.h.now()), false)
+	p.superseded = false
+	s.event("/a", "1")
+	equal(t, "quiet when something waits", c.keeps(s.h.now()), false)
+	session.queue.Drain(nil)
+	equal(t, "quiet", c.keeps(s.h.now()), true)
+	session.queue.Close(nil)
+	equal(t, "quiet when the session has ended", c.keeps(s.h.now()), false)
 }

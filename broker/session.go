@@ -147,6 +147,14 @@ func (s *Session) Pending() int {
 	return s.queue.len()
 }
 
+// Quiet tells whether nothing waits and the session lives.
+func (s *Session) Quiet() bool {
+	s.mu.Lock()
+	quiet := s.queue.count == 0 && !s.gone
+	s.mu.Unlock()
+	return quiet
+}
+
 // Err is nil while the session lives, and then why it ended.
 func (s *Session) Err() error {
 	s.mu.Lock()
