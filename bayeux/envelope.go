@@ -115,30 +115,9 @@ func parseAnyJSON(dst []message, text string, limit int) ([]message, error) {
 	return dst, err
 }
 
-// validJSON checks everything that gjson takes for granted. The depth comes first: a validator that calls itself
-// for every bracket is no match for 64 KiB of them.
+// validJSON checks everything that gjson takes for granted.
 func validJSON(text string) bool {
-	return depthWithin(text, broker.MaxJSONDepth+2) && utf8.ValidString(text) && gjson.Valid(text)
-}
-
-func depthWithin(text string, limit int) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > limit {
-				return false
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return true
+	return broker.IsJSON(text, broker.MaxJSONDepth+2) && utf8.ValidString(text)
 }
 
 func appendMessage(dst []message, v gjson.Result) []message {

@@ -99,7 +99,7 @@ func FuzzExt(f *testing.F) {
 	}
 	s := hurried(f)
 	f.Fuzz(func(t *testing.T, ext string) {
-		if len(ext) > 10_000 || !validJSON(ext) || gjson.Parse(ext).Type == gjson.JSON && !depthWithin(ext, 60) {
+		if len(ext) > 10_000 || !validJSON(ext) || gjson.Parse(ext).Type == gjson.JSON && !broker.IsJSON(ext, 60) {
 			return
 		}
 		with := `"ext":` + ext
@@ -160,7 +160,7 @@ func FuzzNames(f *testing.F) {
 	}
 	s := hurried(f)
 	f.Fuzz(func(t *testing.T, subscription, channel string) {
-		if len(subscription)+len(channel) > 10_000 || !validJSON(subscription) || !validJSON(channel) || !depthWithin(subscription, 60) || !depthWithin(channel, 60) {
+		if len(subscription)+len(channel) > 10_000 || !validJSON(subscription) || !validJSON(channel) || !broker.IsJSON(subscription, 60) || !broker.IsJSON(channel, 60) {
 			return
 		}
 		id := s.directly(t, handshakeMessage).with(t, `"h"`).Get("clientId").Str

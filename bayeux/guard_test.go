@@ -107,7 +107,7 @@ func TestCrowd(t *testing.T) { brokertest.RunCrowd(t) }
 func TestGuard_parse(t *testing.T) {
 	const publish = `[{"channel":"/chat/demo","data":{"user":"alice","text":"hello world, this is a message of usual length"},"clientId":"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567","id":"1a"}]`
 	var ms []message
-	brokertest.Guard{Allocs: 0.1, Calls: 0.5, Instructions: 11_500}.Hold(t, brokertest.Times(2000, func() {
+	brokertest.Guard{Allocs: 0.1, Calls: 0.5, Instructions: 10_300}.Hold(t, brokertest.Times(2000, func() {
 		var err error
 		if ms, err = parseJSON(ms[:0], publish, 100); err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@
 // # Further files
 //
 // channel.go and pattern.go are the grammar of names and the algebra of patterns, patterns.go a set of them; position.go and number.go places in a history, as text and as a number;
-// principal.go who asks and who answers; manage.go and census.go sessions and channels for those who manage; errors.go the closed set of kinds; json.go the check of payloads; wheel.go
+// principal.go who asks and who answers; manage.go and census.go sessions and channels for those who manage; errors.go the closed set of kinds; json.go and jsontext.go the check of payloads; wheel.go
 // the shared timers; lapse.go the end of what a credential granted; rate.go how often something may happen, tallies.go for many; damper.go how many bad credentials of an address are looked at, network.go what is an address; audience.go who is subscribed, subset.go to what a session is; kept.go what the engine keeps; stats.go counts, events and the names of losses; memorylog.go one channel of the memory engine;
 // memorystore.go small records. brokertest holds the suite that every Engine must pass, outbox takes sessions to sockets,
 // presence tells who comes and goes, and disk is the engine whose histories outlive the process.

@@ -19,9 +19,9 @@ func TestGuard_publish(t *testing.T) {
 		most     brokertest.Guard
 	}{
 		// The message, and its id.
-		{0, brokertest.Guard{Allocs: 2.5, Calls: 0.5, Instructions: 12_000}},
+		{0, brokertest.Guard{Allocs: 2.5, Calls: 0.5, Instructions: 8_500}},
 		// No allocation more for a thousand, and some 220 instructions each, the session's taking it out included.
-		{1000, brokertest.Guard{Allocs: 2.5, Calls: 0.5, Instructions: 12_000 + 1000*280}},
+		{1000, brokertest.Guard{Allocs: 2.5, Calls: 0.5, Instructions: 8_500 + 1000*280}},
 	} {
 		t.Run(fmt.Sprintf("sessions=%d", c.sessions), func(t *testing.T) {
 			x := brokertest.New(t, broker.Options{})

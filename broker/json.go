@@ -23,11 +23,11 @@ func CompactJSON(src []byte) (json.RawMessage, error) {
 	if !utf8.Valid(src) {
 		return nil, Errorf(Invalid, "the JSON is not valid UTF-8")
 	}
-	spaces, err := scanJSON(src)
-	if err != nil {
-		return nil, err
-	}
-	if !spaces && json.Valid(src) {
+	scan := jsonScan[[]byte]{text: src}
+	switch valid := scan.whole(MaxJSONDepth); {
+	case scan.deep:
+		return nil, Errorf(Invalid, "the JSON nests deeper than %d at byte %d", MaxJSONDepth, scan.at)
+	case valid && !scan.spaces:
 		return src, nil
 	}
 	var out bytes.Buffer
@@ -45,29 +45,4 @@ func place(src []byte) string {
 		return ""
 	}
 	return fmt.Sprintf(" at byte %d", syntax.Offset)
-}
-
-// scanJSON looks outside the strings of src for white space and for nesting beyond the limit. It does not judge
-// the syntax.
-func scanJSON(src []byte) (spaces bool, err error) {
-	depth, quoted := 0, false
-	for i := 0; i < len(src); i++ {
-		c := src[i]
-		switch {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > MaxJSONDepth {
-				return false, Errorf(Invalid, "the JSON nests deeper than %d at byte %d", MaxJSONDepth, i)
-			}
-		case c == '}' || c == ']':
-			depth--
-		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
-			spaces = true
-		}
-	}
-	return spaces, nil
 }

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -54,6 +55,59 @@ func TestCompactJSON_refuses_what_is_not_JSON(t *testing.T) {
 		if broker.KindOf(err) != broker.Invalid || err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("CompactJSON(%.40q) = %.40q, %v; want it to say %q", in, got, err, says)
 		}
+	}
+}
+
+func TestIsJSON(t *testing.T) {
+	for text, depth := range map[string]int{
+		`0`: 0, `-0.5e+10`: 0, ` "a" `: 0, `true`: 0, `false`: 0, `null`: 0, `[]`: 1, `{}`: 1, `[[],{"a":[]}]`: 3, `{"a":{"b":{"c":1}},"d":[2]}`: 3,
+		`"\u00e9\"\\\/\b\f\n\r\t"`: 0, "\"\x7f\xff\"": 0, `{"a":1,"a":[{}]}`: 3,
+	} {
+		if !broker.IsJSON(text, depth) || !broker.IsJSON([]byte(text), depth) {
+			t.Errorf("%s is not JSON", text)
+		}
+		if broker.IsJSON(text, depth-1) != (depth == 0) {
+			t.Errorf("%s is no deeper than %d", text, depth-1)
+		}
+	}
+	for _, text := range []string{
+		``, ` `, `,`, `{`, `}`, `[`, `]`, `[}`, `{]`, `"`, `"\`, `"\"`, `"\u12`, `"\u12g4"`, `"\u123"`, `"\x"`, "\"\n\"", "\"\x00\"", `tru`, `truE`, `nul`, `True`, `nulll`, `-`, `+1`, `01`, `-01`,
+		`1.`, `.1`, `1e`, `1e+`, `1.e1`, `0x1`, `1 2`, `1,`, `[1,]`, `[,1]`, `[1 2]`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{1:2}`, `{"a" 1}`, `{"a":1 "b":2}`, "[1]\x00", "\x00", "\v1", "[]]", "{}}", "Infinity",
+	} {
+		if broker.IsJSON(text, 10) {
+			t.Errorf("%q is JSON", text)
+		}
+	}
+}
+
+// What is JSON is what encoding/json says.
+func FuzzIsJSON(f *testing.F) {
+	for _, s := range []string{`{"a":[1,2.0,"x\u0000"],"b":null}`, ` [ ] `, `"`, `{`, `1e5`, `"\\"`, `["\"",{}]`, `[true,false,-0]`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		valid := json.Valid([]byte(text))
+		if got := broker.IsJSON(text, len(text)); got != valid && strings.Count(text, "[")+strings.Count(text, "{") < 10_000 {
+			t.Fatalf("%q: %v", text, got)
+		}
+		if broker.IsJSON([]byte(text), len(text)) != broker.IsJSON(text, len(text)) {
+			t.Fatalf("%q: not the same as bytes", text)
+		}
+	})
+}
+
+func BenchmarkCompactJSON(b *testing.B) {
+	for _, size := range []int{100, 1000, 10_000} {
+		text := []byte(`{"text":"hello, and some more to make it a usual size","n":1234567,"tags":["a","b"],"more":"` + strings.Repeat("x", size) + `"}`)
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				if _, err := broker.CompactJSON(text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -106,10 +106,13 @@ func (h *handler) tooLarge() error {
 	return broker.Errorf(broker.TooLarge, "the body has more than the limit of %d bytes", h.opts.MaxBody)
 }
 
+// usualDepth is that of a body of items as deep as they may be, and some more. What is deeper is refused with the item, if it is one.
+const usualDepth = broker.MaxJSONDepth + 8
+
 // checkJSON checks that text, which errors call what, is one JSON value. It is the standard library's check and not gjson's, which
 // recurses with the nesting (a megabyte of "[" grows its stack by hundreds) and does not say where the fault is.
 func checkJSON(what string, text []byte) error {
-	if json.Valid(text) {
+	if broker.IsJSON(text, usualDepth) || json.Valid(text) {
 		return nil
 	}
 	if len(bytes.TrimSpace(text)) == 0 {
