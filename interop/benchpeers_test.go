@@ -23,9 +23,10 @@ var (
 // race is one thing that is measured. Servers speak what they speak: of transports that serve the same purpose the first
 // is taken that a server has.
 type race struct {
-	name       string
-	transports []string
-	args       []string
+	name        string
+	connections int
+	transports  []string
+	args        []string
 }
 
 // The ways that serve the same purpose.
@@ -36,12 +37,12 @@ var (
 )
 
 var races = []race{
-	{"1,000 WebSockets, 1 message on its way", sockets, []string{"fan-out", "--window", "1"}},
-	{"1,000 WebSockets, 16 messages on their way", sockets, []string{"fan-out", "--window", "16"}},
-	{"1,000 WebSockets, 1 message of 1 KB on its way", sockets, []string{"fan-out", "--window", "1", "--size", "1024"}},
-	{"1,000 WebSockets, 16 messages of 1 KB on their way", sockets, []string{"fan-out", "--window", "16", "--size", "1024"}},
-	{"1,000 event streams, 1 message on its way", streams, []string{"fan-out", "--window", "1"}},
-	{"1,000 long polls, 1 message on its way", polls, []string{"fan-out", "--window", "1"}},
+	{"1,000 WebSockets, 1 message on its way", 1000, sockets, []string{"fan-out", "--window", "1"}},
+	{"1,000 WebSockets, 16 messages on their way", 1000, sockets, []string{"fan-out", "--window", "16"}},
+	{"1,000 WebSockets, 1 message of 1 KB on its way", 1000, sockets, []string{"fan-out", "--window", "1", "--size", "1024"}},
+	{"1,000 WebSockets, 16 messages of 1 KB on their way", 1000, sockets, []string{"fan-out", "--window", "16", "--size", "1024"}},
+	{"1,000 event streams, 1 message on its way", 1000, streams, []string{"fan-out", "--window", "1"}},
+	{"1,000 long polls, 1 message on its way", 1000, polls, []string{"fan-out", "--window", "1"}},
 }
 
 // waiting is what is only looked at: connections with a channel each, and no message, to servers that have done nothing yet.
@@ -135,7 +136,7 @@ func measureWaiting(t *testing.T) {
 		for _, r := range waiting {
 			cell := "–"
 			if v.transport(r) != "" {
-				r.args = []string{"idle", "--subscribers", strconv.Itoa(connections)}
+				r.args, r.connections = []string{"idle", "--subscribers", strconv.Itoa(connections)}, connections
 				t.Run("waiting/"+v.name+"/"+r.name, func(t *testing.T) {
 					if l := v.run(t, r); l != nil {
 						cell = fmt.Sprintf("%.1f KB", l.Server.PerConnection/1000)
@@ -177,6 +178,7 @@ func (v rival) run(t *testing.T, r race) *lap {
 	if !running.several {
 		defer running.proc.kill() // a thousand clients that say goodbye are nothing to wait for
 	}
+	time.Sleep(time.Duration(r.connections) * running.lead)
 	l := benchLap(t, running.proc, slices.Concat(r.args, running.kinds[transport],
 		[]string{"--transport", transport, "--duration", *benchDuration, "--warmup", "500ms"})...)
 	return &l

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"text/template"
+	"time"
 )
 
 // rival is a server that waft is measured beside.
@@ -22,7 +23,8 @@ type rival struct {
 // racing is a rival that runs, alone and freshly started.
 type racing struct {
 	proc    *process
-	several bool // processes: the first has to end the others
+	several bool          // processes: the first has to end the others
+	lead    time.Duration // for each connection it will have, it is left alone before the first
 	ready   func() error
 	kinds   map[string][]string // flags of `waft bench` by transport
 }
@@ -73,7 +75,7 @@ func startFloor(t *testing.T) *racing {
 		"--kind", "bayeux", "--server", "http://" + addr + "/bayeux", "--publish-url", "http://" + addr,
 		"--publish-body", `[{"channel":"{channel}","data":{data}}]`,
 	}
-	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "raw": flags, "sse": flags, "polls": flags}}
+	return &racing{p, false, 0, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "raw": flags, "sse": flags, "polls": flags}}
 }
 
 // startWaftRival starts waft; anybody may publish below /open. The publisher is one Bayeux session, which none of the others holds to a rate.
@@ -84,7 +86,7 @@ func startWaftOf(t *testing.T, lines string) *racing {
 	w := startWaftWith(t, "messages_per_session = 1000000\n"+lines)
 	bayeux := []string{"--kind", "bayeux", "--server", w.url + "/bayeux", "--prefix", "/open/bench"}
 	rest := []string{"--server", w.url, "--prefix", "/open/bench"}
-	return &racing{w.proc, false, func() error { return nil }, map[string][]string{"websocket": bayeux, "long-polling": rest, "sse": rest, "waft.v1": rest}}
+	return &racing{w.proc, false, 0, func() error { return nil }, map[string][]string{"websocket": bayeux, "long-polling": rest, "sse": rest, "waft.v1": rest}}
 }
 
 // startFaye starts Faye's server for Node, which keeps everything in memory.
@@ -92,14 +94,14 @@ func startFaye(t *testing.T) *racing {
 	addr := freeAddr()
 	p := mustStart(t, "Faye", exec.Command("node", "drivers/js/faye-server.mjs", `{"port":`+port(addr)+`}`))
 	bayeux := []string{"--kind", "bayeux", "--server", "http://" + addr + "/bayeux"}
-	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "long-polling": bayeux}}
+	return &racing{p, false, 0, func() error { return listening(addr) }, map[string][]string{"websocket": bayeux, "long-polling": bayeux}}
 }
 
 // startCometD starts CometD's server for Node, which has long polls only; the application that it is part of publishes.
 func startCometD(t *testing.T) *racing {
 	addr := freeAddr()
 	p := mustStart(t, "CometD", exec.Command("node", "drivers/js/cometd-server.mjs", `{"port":`+port(addr)+`}`))
-	return &racing{p, false, func() error { return listening(addr) }, map[string][]string{"long-polling": {
+	return &racing{p, false, 0, func() error { return listening(addr) }, map[string][]string{"long-polling": {
 		"--kind", "bayeux", "--server", "http://" + addr + "/bayeux",
 		"--publish-url", "http://" + addr + "/publish{channel}", "--publish-body", "{data}", "--publish-type", "application/json",
 	}}}
@@ -141,7 +143,7 @@ func startNchan(t *testing.T) *racing {
 	}
 	p := mustStart(t, "nginx", exec.Command("nginx", "-c", file, "-p", dir))
 	flags := []string{"--kind", "nchan", "--server", "http://" + addr}
-	return &racing{p, true, func() error { return listening(addr) }, map[string][]string{"raw": flags, "sse": flags, "polls": flags}}
+	return &racing{p, true, 0, func() error { return listening(addr) }, map[string][]string{"raw": flags, "sse": flags, "polls": flags}}
 }
 
 // mustStart starts a program that ends with the test.
