@@ -64,6 +64,26 @@ func (c *reader) next() whereto {
 	return toServer
 }
 
+// withoutLines is b without the empty lines it begins with, which some clients send behind the body of a POST. net/http passes over those, but only
+// on a connection on which it has served the POST. (RFC 9112 §2.2)
+func withoutLines(b []byte) []byte {
+	for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') {
+		b = b[1:]
+	}
+	return b
+}
+
+// skipLines waits for what withoutLines leaves.
+func skipLines(r *bufio.Reader) error {
+	for {
+		b, err := r.Peek(1)
+		if err != nil || len(withoutLines(b)) > 0 {
+			return err
+		}
+		_, _ = r.Discard(1) // it is there
+	}
+}
+
 // like gives the request in r if it is one that can be served here, and else what was in r, as it came. It reads no more: all of the
 // request is there.
 func (c *reader) like(r *bufio.Reader) (_ *http.Request, raw []byte) {

@@ -133,7 +133,7 @@ func (h *Handler) seize(w http.ResponseWriter, r *http.Request) (c *heldPoll, ah
 	if again, ok := nc.(*returned); ok {
 		c.nc, ahead = again.Conn, append(ahead, again.ahead...)
 	}
-	return c, ahead
+	return c, withoutLines(ahead)
 }
 
 // holdAgain is hold on a connection that never left.
@@ -264,7 +264,7 @@ func (c *reader) await() bool {
 func (c *reader) read() bool {
 	b := make([]byte, 1)
 	n, err := c.nc.Read(b)
-	c.ahead = append(c.ahead, b[:n]...)
+	c.ahead = withoutLines(b[:n])
 	late, ok := errors.AsType[net.Error](err)
 	return n > 0 || err == nil || ok && late.Timeout()
 }
@@ -383,7 +383,7 @@ func (c *reader) rest(r *bufio.Reader) bool {
 		until = time.Now().Add(d)
 	}
 	_ = c.nc.SetReadDeadline(until) // it fails where reading will
-	_, err := r.Peek(1)
+	err := skipLines(r)
 	h.mu.Lock()
 	c.idle.Store(false)
 	h.mu.Unlock()

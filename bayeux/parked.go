@@ -286,6 +286,12 @@ func (c *heldPoll) received(w *park.Worker, now int64, raw []byte) (done bool) {
 			return true
 		}
 	}
+	if raw = withoutLines(raw); len(raw) == 0 {
+		if c.more {
+			c.socket.Ring()
+		}
+		return true
+	}
 	head, text, rest := c.likeRaw(raw)
 	if rest {
 		c.expects(raw)
