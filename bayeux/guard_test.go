@@ -12,38 +12,20 @@ import (
 	"waft/broker/brokertest"
 )
 
-// An operation is one message to one of 500 subscribers over WebSockets, who are another process and answer pings.
+// An operation is one message to one of 500 subscribers over WebSockets, who are another process and answer pings. One alone is a frame, by one
+// sendto; sixteen are joined: the ideal is a sixteenth of a write.
 func TestGuard_websocket(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		inFlight int
-		most     brokertest.Guard
-	}{
-		// A frame each, by one sendto.
-		{"one message on its way", 1, brokertest.Guard{Allocs: 0.1, Writes: 1, Calls: 1.2, Instructions: 1_000}},
-		// They are joined: the ideal is a sixteenth of a write.
-		{"sixteen", 16, brokertest.Guard{Allocs: 0.1, Writes: 0.1, Calls: 0.12, Instructions: 400}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			const subscribers = 500
-			s := newFanoutSide(t, subscribers, c.inFlight, func(*Options, *broker.Options) {})
-			data := []byte(`"!` + strings.Repeat("x", 126) + `"`)
-			c.most.Written = func() uint64 { return s.h.outbox.Stats().Writes }
-			c.most.Hold(t, func() int {
-				const rounds = 4
-				for range rounds {
-					for range c.inFlight {
-						m := &broker.Message{Channel: "/bench", Data: data}
-						if _, err := s.b.Publish(t.Context(), broker.Principal{}, m, broker.PublishOptions{}); err != nil {
-							t.Fatal(err)
-						}
-					}
-					s.wait()
-				}
-				return rounds * subscribers * c.inFlight
-			})
-		})
-	}
+	one := brokertest.Guard{Allocs: 0.1, Writes: 1, Calls: 1.2, Instructions: 1_000}
+	sixteen := brokertest.Guard{Allocs: 0.1, Writes: 0.1, Calls: 0.12, Instructions: 400}
+	brokertest.HoldFanout(t, one, sixteen, func(t *testing.T) brokertest.Fanout {
+		const subscribers = 500
+		s := newFanoutSide(t, subscribers, 1, func(*Options, *broker.Options) {})
+		data := `"!` + strings.Repeat("x", 126) + `"`
+		return brokertest.Fanout{
+			Subscribers: subscribers, Publish: func() { s.event("/bench", data) }, Wait: s.wait,
+			Written: func() uint64 { return s.h.outbox.Stats().Writes },
+		}
+	})
 }
 
 // An operation is a poll that is answered with a message, asked again, and held.
@@ -74,12 +56,9 @@ func guardPoll(t *testing.T, pure bool, most brokertest.Guard) {
 	case runtime.GOOS != "linux": // a goroutine holds it
 		most = brokertest.Guard{Allocs: 44}
 	}
-	data := []byte(`"!` + strings.Repeat("x", 126) + `"`)
+	data := `"!` + strings.Repeat("x", 126) + `"`
 	most.Hold(t, func() int {
-		m := &broker.Message{Channel: "/bench", Data: data}
-		if _, err := s.b.Publish(t.Context(), broker.Principal{}, m, broker.PublishOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		s.event("/bench", data)
 		crowd.Wait()
 		eventually(t, held)
 		return polls

@@ -15,34 +15,19 @@ import (
 
 // An operation is one event to one stream. One alone is one sendto; sixteen are joined: the ideal is a sixteenth of a write.
 func TestGuard_delivery(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		inFlight int
-		most     brokertest.Guard
-	}{
-		{"one message on its way", 1, brokertest.Guard{Allocs: 0.1, Calls: 1.3, Writes: 1, Instructions: 970}},
-		{"sixteen", 16, brokertest.Guard{Allocs: 0.1, Calls: 0.2, Writes: 0.15, Instructions: 470}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			const streams, rounds = 200, 4
-			s := newServer(openapitest.Unchecked{TB: t}, Options{KeepAlive: time.Hour}, broker.Options{})
-			crowd := brokertest.StartCrowd(t, s.http.Listener.Addr().String(), slices.Repeat([]brokertest.Member{{Say: []brokertest.Line{
-				{Text: []byte("GET /realm/x/events?" + query("/a") + " HTTP/1.1\r\nHost: x\r\n\r\n"), Until: `{"resumed":`},
-			}}}, streams))
-			c.most.Written = func() uint64 { return s.handler.outbox.Stats().Writes }
-			c.most.Hold(t, func() int {
-				for range rounds {
-					for range c.inFlight {
-						s.publish("/a", `"!"`)
-					}
-					for range c.inFlight {
-						crowd.Wait()
-					}
-				}
-				return rounds * c.inFlight * streams
-			})
-		})
-	}
+	one := brokertest.Guard{Allocs: 0.1, Calls: 1.3, Writes: 1, Instructions: 970}
+	sixteen := brokertest.Guard{Allocs: 0.1, Calls: 0.2, Writes: 0.15, Instructions: 470}
+	brokertest.HoldFanout(t, one, sixteen, func(t *testing.T) brokertest.Fanout {
+		const streams = 200
+		s := newServer(openapitest.Unchecked{TB: t}, Options{KeepAlive: time.Hour}, broker.Options{})
+		crowd := brokertest.StartCrowd(t, s.http.Listener.Addr().String(), slices.Repeat([]brokertest.Member{{Say: []brokertest.Line{
+			{Text: []byte("GET /realm/x/events?" + query("/a") + " HTTP/1.1\r\nHost: x\r\n\r\n"), Until: `{"resumed":`},
+		}}}, streams))
+		return brokertest.Fanout{
+			Subscribers: streams, Publish: func() { s.publish("/a", `"!"`) }, Wait: crowd.Wait,
+			Written: func() uint64 { return s.handler.outbox.Stats().Writes },
+		}
+	})
 }
 
 // Streams that wait have no goroutine, on plain sockets.
