@@ -162,9 +162,9 @@ type answer struct {
 	header   http.Header
 	head     []byte // the status line and header, once they are settled
 	body     []byte
-	number   uint64 // of the request's head
-	empty    bool   // a status that has no body
-	last     bool   // the connection ends with it
+	mark     mark // of the request
+	empty    bool // a status that has no body
+	last     bool // the connection ends with it
 	hijacked bool
 }
 

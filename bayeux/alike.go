@@ -1,6 +1,7 @@
 package bayeux
 
 import (
+	"hash/maphash"
 	"net/http"
 
 	"waft/broker/outbox/park"
@@ -16,23 +17,37 @@ func (c *heldPoll) knowsFront() bool {
 	return h.opts.PureFront || c.back.server.Handler == http.Handler(h)
 }
 
+// mark tells a poll's request from those that are not like it, without keeping its head, which may carry secrets and be longer than all else that is
+// kept of a poll. The zero mark is no request's.
+type mark struct {
+	sum        uint64 // of the head, under a key that nobody knows
+	head, body int32  // bytes
+}
+
+var markSeed = maphash.MakeSeed()
+
+func markOf(head []byte, body int) mark {
+	return mark{maphash.Bytes(markSeed, head), int32(len(head)), int32(body)}
+}
+
+// marks tells whether raw has that head, and a body as long as the other's was.
+func (m mark) marks(raw []byte) bool {
+	return len(raw) == int(m.head)+int(m.body) && maphash.Bytes(markSeed, raw[:m.head]) == m.sum
+}
+
 // alike makes m of the connect in raw, if that is a poll like the last. Most differ from that of another client, and from the one before, in their
 // clientId and id alone: so what is known of their form is compared with, and not read again.
 func (c *heldPoll) alike(raw []byte, m *message) (ok bool) {
-	if c.head == 0 || !c.knowsFront() {
+	if !c.knowsFront() || !c.mark.marks(raw) { // c.isLike need not be asked: it was, of that head
 		return false
 	}
-	head := c.back.h.heads.numbered(c.head) // which was that of the poll: c.isLike need not be asked again
-	if head == nil || len(raw) < len(head.text) || string(raw[:len(head.text)]) != head.text || head.ContentLength != int64(len(raw)-len(head.text)) {
-		return false
-	}
-	body, id := raw[len(head.text):], c.s.id()
-	if f := head.form.Load(); f != nil && f.read(body, id, m) {
+	body, id := raw[c.mark.head:], c.s.id()
+	if c.back.h.forms.read(body, id, m) {
 		return true
 	}
 	text := string(body)
 	if *m, ok = plainConnect(text); ok && m.clientID == id {
-		head.form.Store(formOf(text, m))
+		c.back.h.forms.add(formOf(text, m))
 	}
 	return ok
 }

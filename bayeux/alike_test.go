@@ -20,8 +20,8 @@ import (
 // is in front of the handler is not asked about it.
 func TestAlike_it_is_answered_as_any_other(t *testing.T) {
 	for name, c := range map[string]struct {
-		origin bool
-		others int // polls that are held elsewhere in the end
+		fields string // of the requests
+		others int    // polls that are held elsewhere in the end
 		set    func(*Options, *broker.Options)
 		then   func(s *server, id string, poll func(id, number string))
 	}{
@@ -34,14 +34,24 @@ func TestAlike_it_is_answered_as_any_other(t *testing.T) {
 			s.event("/a", "1")
 			poll(id, "3")
 		}},
-		"a page's, held": {origin: true, then: func(s *server, id string, poll func(id, number string)) {
+		"a page's, held": {fields: "Origin: " + page, then: func(s *server, id string, poll func(id, number string)) {
 			poll(id, "3")
 			s.heldNow(1)
 			s.event("/a", "1")
 		}},
-		"a page's, and an event that was there": {origin: true, then: func(s *server, id string, poll func(id, number string)) {
+		"a page's, and an event that was there": {fields: "Origin: " + page, then: func(s *server, id string, poll func(id, number string)) {
 			s.event("/a", "1")
 			poll(id, "3")
+		}},
+		"with a secret, held": {fields: "Cookie: a=b", then: func(s *server, id string, poll func(id, number string)) {
+			poll(id, "3")
+			s.heldNow(1)
+			s.event("/a", "1")
+		}},
+		"with a long head, held": {fields: "X: " + strings.Repeat("x", 3*maxHead), then: func(s *server, id string, poll func(id, number string)) {
+			poll(id, "3")
+			s.heldNow(1)
+			s.event("/a", "1")
 		}},
 		"the same again": {then: func(s *server, id string, poll func(id, number string)) { poll(id, "2") }},
 		"a session that is not": {then: func(s *server, id string, poll func(id, number string)) {
@@ -103,8 +113,8 @@ func TestAlike_it_is_answered_as_any_other(t *testing.T) {
 				})}))
 				poll := func(id, number string) {
 					request := rawPost(connect(id, `"`+number+`"`))
-					if c.origin {
-						request = []byte(strings.Replace(string(request), "\r\n", "\r\nOrigin: "+page+"\r\n", 1))
+					if c.fields != "" {
+						request = []byte(strings.Replace(string(request), "\r\n", "\r\n"+c.fields+"\r\n", 1))
 					}
 					w.send(request)
 				}
@@ -166,6 +176,49 @@ func (w *wire) raw() string {
 		w.t.Fatal(err)
 	}
 	return random.ReplaceAllString(b.String(), "…")
+}
+
+// Whose head is another, if only in one letter of a secret, is asked about; and so is each that carries a token.
+func TestAlike_a_head_that_differs(t *testing.T) {
+	onLinux(t)
+	for name, heads := range map[string][3]string{
+		"the same":              {"Cookie: a=b", "Cookie: a=b", "Cookie: a=b"},
+		"another secret":        {"Cookie: a=b", "Cookie: a=b", "Cookie: a=c"},
+		"with a token":          {"Authorization: Bearer admin", "Authorization: Bearer admin", "Authorization: Bearer admin"},
+		"no longer with fields": {"Cookie: a=b", "Cookie: a=b", "X: y"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, handedBack, longLived)
+			var asked atomic.Int64
+			w := s.wireTo(s.newWeb(&http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				s.h.ServeHTTP(w, r)
+			})}))
+			id := s.connected(`"/a"`)
+			for i, fields := range heads {
+				w.send([]byte(strings.Replace(string(rawPost(connect(id, `"1"`))), "\r\n", "\r\n"+fields+"\r\n", 1)))
+				s.heldNow(1)
+				s.event("/a", fmt.Sprint(i))
+				equal(t, "event", strings.Join(w.messages().events(), ","), fmt.Sprint(i))
+				s.idleNow(1)
+			}
+			equal(t, "one was not asked about", asked.Load() == 2, name == "the same")
+			equal(t, "its form is known", s.h.forms.last.Load() == 1, name == "the same")
+		})
+	}
+}
+
+// A body of another length is no poll like the last, whatever its head says of it.
+func TestMark(t *testing.T) {
+	head, body := "POST / HTTP/1.1\r\n\r\n", "[1,2]"
+	m := markOf([]byte(head), len(body))
+	for text, want := range map[string]bool{
+		head + body: true, head + "{1:2}": true, head + "[1,]": false, head + "[1,22]": false, head: false, "": false,
+		"post / HTTP/1.1\r\n\r\n" + body: false, head[:len(head)-1] + " " + body: false,
+	} {
+		equal(t, text, m.marks([]byte(text)), want)
+	}
+	equal(t, "nothing is like nothing", mark{}.marks(nil), false)
 }
 
 // After any other request it goes on: what was kept of the poll is still its own.

@@ -126,6 +126,7 @@ type Handler struct {
 
 	limits    atomic.Pointer[limits]
 	addresses addresses
+	forms     forms
 	date      atomic.Pointer[date] // that was sent last
 	heads     heads
 	kinds     kinds

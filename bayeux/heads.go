@@ -6,26 +6,20 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 )
 
 // heads remembers what net/http made of the heads of requests. Those of polls hardly differ from one to the next, nor between clients of
 // a kind, and to parse one costs more than to look it up. What is found was made of the very same bytes, so it cannot mean anything
-// else. Heads that carry a secret are not kept, nor are long ones; there would be one for each client, anyway.
+// else. Heads that carry a secret are not kept, nor are long ones; there would be one for each client, anyway. Those are known
+// again by their marks (alike.go).
 type heads struct {
 	mu    sync.RWMutex
 	known map[string]*knownHead // by head, the empty line included
-	last  uint64                // number that was given
-
-	newest [maxHeads]atomic.Pointer[knownHead] // by number
 }
 
 type knownHead struct {
 	*http.Request
-	number uint64 // of this head and no other; 0: it is not kept
-	text   string // all of the head, if it is kept
-
-	form atomic.Pointer[connectForm] // of the last plain connect behind it
+	mark mark // of a request with that head; zero: none may be taken for it
 }
 
 const (
@@ -42,14 +36,6 @@ func (t *heads) find(head []byte) *knownHead {
 	return t.known[string(head)]
 }
 
-// numbered gives the head that has that number, if it is among the last; nil: it may be found.
-func (t *heads) numbered(n uint64) *knownHead {
-	if k := t.newest[n%maxHeads].Load(); k != nil && k.number == n {
-		return k
-	}
-	return nil
-}
-
 // parse has net/http parse the request in raw; nil if it finds a fault, or does not take head for all of the head.
 func (t *heads) parse(raw []byte, head int) *knownHead {
 	r := bufio.NewReader(bytes.NewReader(raw[:head]))
@@ -58,18 +44,20 @@ func (t *heads) parse(raw []byte, head int) *knownHead {
 		return nil
 	}
 	q.Body = http.NoBody
-	if head > maxHead || q.Method == http.MethodGet || q.Header["Authorization"] != nil || q.Header["Cookie"] != nil {
-		return &knownHead{Request: q}
+	k := &knownHead{Request: q}
+	if q.Method == http.MethodGet || q.Header["Authorization"] != nil { // the messages of the former are in its head, and the other is looked at each time
+		return k
+	}
+	k.mark = markOf(raw[:head], int(q.ContentLength))
+	if head > maxHead || q.Header["Cookie"] != nil {
+		return k
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.known == nil || len(t.known) >= maxHeads { // all anew: those in use are soon back
 		t.known = map[string]*knownHead{}
 	}
-	t.last++
-	k := &knownHead{Request: q, number: t.last, text: string(raw[:head])}
-	t.known[k.text] = k
-	t.newest[k.number%maxHeads].Store(k)
+	t.known[string(raw[:head])] = k
 	return k
 }
 

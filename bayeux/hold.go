@@ -143,14 +143,14 @@ func (c *heldPoll) holdAgain(x *exchange, w *answer, r *http.Request) bool {
 	}
 	w.hijacked = true
 	c.take(x, w, r)
-	c.head = w.number
+	c.mark = w.mark
 	c.holds(x.h.now())
 	return true
 }
 
 // take takes the poll out of its request.
 func (c *heldPoll) take(x *exchange, w http.ResponseWriter, r *http.Request) {
-	c.asked, c.head = x.waiting[0].asked, 0
+	c.asked, c.mark = x.waiting[0].asked, mark{}
 	c.isOf(x.peer.address)
 	c.isNow(x.h, kind{host: r.Host, door: door(r.RequestURI), fields: ownFields(w.Header()), callback: x.callback, last: r.Close})
 	x.h.addresses.enter(&c.caller, x.h.now(), 0, (*address).openCount) // until the poll has been answered

@@ -34,7 +34,7 @@ type parked struct {
 	unsent *unsent
 	until  int64  // on the handler's clock: when the hold ends, the wait for a next request, or for room; 0: never
 	rings  int64  // likewise: when the timer does, which is no later; 0: it does not
-	head   uint64 // of the poll, as heads numbers it; 0: it is not known
+	mark   mark   // of the poll; zero: the next is read, whatever it is
 	part   []byte // of a request, whose rest is to come
 	phase  phase
 	more   bool // there may be something to read
@@ -321,7 +321,7 @@ func (c *heldPoll) begins() {
 func (c *heldPoll) serveNext(w *park.Worker, head *knownHead, body string) {
 	w.Away() // it may have to wait: for a key, to verify a credential
 	defer w.Back()
-	a := &answer{c: c, header: http.Header{}, number: head.number, last: head.Close}
+	a := &answer{c: c, header: http.Header{}, mark: head.mark, last: head.Close}
 	c.done(w, a, a.serveAs(head.Request, body))
 }
 

@@ -1,6 +1,9 @@
 package bayeux
 
-import "strings"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 // Nearly all that long-polling clients send is one connect of the same few members. It is read here in one pass, where checking and
 // taking apart what could be anything goes over it five times.
@@ -132,4 +135,27 @@ func (f *connectForm) read(text []byte, clientID string, m *message) bool {
 	*m = f.like
 	m.clientID, m.id = clientID, raw
 	return true
+}
+
+// forms are those of the connects that came lately: clients of a kind have one, and there are few kinds.
+type forms struct {
+	known [8]atomic.Pointer[connectForm]
+	last  atomic.Uint32
+}
+
+// read is connectForm.read with whichever fits.
+func (t *forms) read(text []byte, clientID string, m *message) bool {
+	for i := range t.known {
+		if f := t.known[i].Load(); f != nil && f.read(text, clientID, m) {
+			return true
+		}
+	}
+	return false
+}
+
+// add takes f, which may be nil, in place of the one that has been there for longest.
+func (t *forms) add(f *connectForm) {
+	if f != nil {
+		t.known[t.last.Add(1)%uint32(len(t.known))].Store(f)
+	}
 }

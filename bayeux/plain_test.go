@@ -1,6 +1,7 @@
 package bayeux
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -103,6 +104,25 @@ func TestConnectForm(t *testing.T) {
 		if !ok || formOf(text, &m) != nil {
 			t.Error("a form of", name)
 		}
+	}
+}
+
+// The forms of some kinds of clients are known at a time, those that came last.
+func TestForms(t *testing.T) {
+	var known forms
+	text := func(kind int) string {
+		return fmt.Sprintf(`{"id":"%d","channel":"/meta/connect","connectionType":"kind %d","clientId":"abc"}`, 100+kind, kind)
+	}
+	kinds := len(known.known)
+	for i := range kinds + 1 {
+		m, _ := plainConnect(text(i))
+		known.add(formOf(text(i), &m))
+		known.add(nil)
+	}
+	for i := range kinds + 1 {
+		var m message
+		equal(t, text(i), known.read([]byte(text(i)), "abc", &m), i > 0)
+		equal(t, "connection type", m.connType, map[bool]string{true: fmt.Sprint("kind ", i)}[i > 0])
 	}
 }
 
