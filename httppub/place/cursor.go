@@ -3,6 +3,7 @@ package place
 import (
 	"encoding/binary"
 	"slices"
+	"sort"
 	"sync/atomic"
 	"time"
 
@@ -39,10 +40,11 @@ type Cursor struct {
 	named     []named
 	stamp     func() uint32 // what the server has forgotten
 	base      int64         // Unix milliseconds
-	recent    map[broker.Channel]recent
-	torn      int64 // the base must be beyond it: a channel was forgotten too early
-	pruned    int64 // when that was done last
-	wildBytes int   // of the recent ones in an id
+	recent    []recent      // by name, so that the texts of one place are the same
+	torn      int64         // the base must be beyond it: a channel was forgotten too early
+	pruned    int64         // when that was done last
+	wildBytes int           // of the recent ones in an id
+	spot      uint64        // see Memo; 0: it is where nobody else is known to be
 }
 
 type named struct {
@@ -52,8 +54,9 @@ type named struct {
 }
 
 type recent struct {
-	at   broker.Position
-	time int64 // of its last message
+	channel broker.Channel
+	at      broker.Position
+	time    int64 // of its last message
 }
 
 // Prefetch is broker.Session.Prefetch for a cursor. Any goroutine may call it.
@@ -87,6 +90,7 @@ func (c *Cursor) PassAll(ds []broker.Delivery) {
 }
 
 func (c *Cursor) pass(m *broker.Message) {
+	c.spot = 0
 	replayed := c.frozen > 0
 	if replayed {
 		c.frozen--
@@ -114,7 +118,7 @@ func (c *Cursor) pass(m *broker.Message) {
 // Drop takes a channel or a wildcard off that is not listened to any more; left are the patterns that still are.
 func (c *Cursor) Drop(p broker.Pattern, left []broker.Pattern) {
 	defer c.fold()
-	c.wild = false
+	c.wild, c.spot = false, 0
 	for _, other := range left {
 		_, channel := other.Channel()
 		c.wild = c.wild || !channel
@@ -166,40 +170,52 @@ func (c *Cursor) Advance(now int64) {
 	}
 	if until := now - keep.Milliseconds(); now-c.pruned >= pruneEvery.Milliseconds() {
 		c.pruned = now
-		for name, r := range c.recent {
+		c.recent = slices.DeleteFunc(c.recent, func(r recent) bool {
 			if r.time <= until {
-				c.forget(name)
+				c.wildBytes -= wildSize(r.channel)
 			}
-		}
+			return r.time <= until
+		})
 	}
+}
+
+// seek finds a wildcard's channel among the recent ones, or where it would be.
+func (c *Cursor) seek(name broker.Channel) (i int, known bool) {
+	i = sort.Search(len(c.recent), func(i int) bool { return c.recent[i].channel >= name })
+	return i, i < len(c.recent) && c.recent[i].channel == name
+}
+
+// recentPlace gives the place of a wildcard's channel; zero if that is not known.
+func (c *Cursor) recentPlace(name broker.Channel) (at broker.Position) {
+	if i, known := c.seek(name); known {
+		at = c.recent[i].at
+	}
+	return at
 }
 
 // note remembers the place of a wildcard's channel.
 func (c *Cursor) note(name broker.Channel, at broker.Position, time int64) {
-	if c.recent == nil {
-		c.recent = map[broker.Channel]recent{}
-	}
-	old, known := c.recent[name]
+	i, known := c.seek(name)
 	if !known {
 		c.wildBytes += wildSize(name)
+		c.recent = slices.Insert(c.recent, i, recent{channel: name})
 	}
-	c.recent[name] = recent{at, max(time, old.time)}
+	r := &c.recent[i]
+	r.at, r.time = at, max(time, r.time)
 }
 
 func (c *Cursor) forget(name broker.Channel) {
-	if _, known := c.recent[name]; known {
-		delete(c.recent, name)
+	if i, known := c.seek(name); known {
+		c.recent = slices.Delete(c.recent, i, i+1)
 		c.wildBytes -= wildSize(name)
 	}
 }
 
 // tear forgets a channel before its time. Until the base is beyond, ids say that they are broken.
 func (c *Cursor) tear() {
-	for name, r := range c.recent {
-		c.torn = max(c.torn, r.time+msPerSlack)
-		c.forget(name)
-		return
-	}
+	r := c.recent[len(c.recent)-1]
+	c.torn = max(c.torn, r.time+msPerSlack)
+	c.forget(r.channel)
 }
 
 // find gives the place of a channel that was asked for by name; nil: it was not.
@@ -240,8 +256,8 @@ func (c *Cursor) appendWild(raw []byte) []byte {
 	if c.base >= c.torn {
 		raw[0] |= idBased
 		raw = appendBase(raw, c.base)
-		for name, r := range c.recent {
-			raw = appendWild(raw, name, r.at)
+		for i := range c.recent {
+			raw = appendWild(raw, c.recent[i].channel, c.recent[i].at)
 		}
 		if idLength(len(raw)) <= maxText {
 			return raw

@@ -28,6 +28,7 @@
 //
 //	id.go       places as text
 //	cursor.go   where a stream is
+//	memo.go     texts that many streams share
 //	resume.go   a place → subscriptions that begin there
 //	catchup.go  a replay that is more than may be queued
 //

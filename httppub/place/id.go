@@ -136,7 +136,20 @@ func appendPosition(dst []byte, p broker.Position) []byte {
 // seal appends the check to raw, and the whole as text to dst. raw must be of its own: it is appended to.
 func seal(dst, raw []byte) (id, scratch []byte) {
 	raw = binary.BigEndian.AppendUint32(raw, crc32.ChecksumIEEE(raw))
-	return idText.AppendEncode(dst, raw), raw
+	return appendText(dst, raw), raw
+}
+
+const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// appendText is idText.AppendEncode for three quarters of its price.
+func appendText(dst, raw []byte) []byte {
+	for ; len(raw) >= 8; raw = raw[6:] {
+		v := binary.BigEndian.Uint64(raw) // six bytes of which are eight letters
+		dst = binary.BigEndian.AppendUint64(dst, uint64(idLetters[v>>58])<<56|uint64(idLetters[v>>52&63])<<48|
+			uint64(idLetters[v>>46&63])<<40|uint64(idLetters[v>>40&63])<<32|uint64(idLetters[v>>34&63])<<24|
+			uint64(idLetters[v>>28&63])<<16|uint64(idLetters[v>>22&63])<<8|uint64(idLetters[v>>16&63]))
+	}
+	return idText.AppendEncode(dst, raw)
 }
 
 // AppendSingle appends what Cursor.Append would behind m for a stream of its channel alone.

@@ -2,6 +2,7 @@ package place
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -182,6 +183,18 @@ func FuzzParseID(f *testing.F) {
 			t.Errorf("%q is %+v, and again %+v, %v", id, got, again, err)
 		}
 	})
+}
+
+func TestID_letters_are_base_64(t *testing.T) {
+	for n := range 200 {
+		raw := make([]byte, n)
+		for i := range raw {
+			raw[i] = byte(rand.Uint32())
+		}
+		if got, want := string(appendText([]byte("id: "), raw)), "id: "+idText.EncodeToString(raw); got != want {
+			t.Fatalf("%x is %s, want %s", raw, got, want)
+		}
+	}
 }
 
 func TestID_of_a_message_is_that_of_a_stream_of_its_channel(t *testing.T) {

@@ -71,8 +71,8 @@ func TestCursor_passes_many_as_it_passes_each(t *testing.T) {
 // where leaves the times of recent channels away: Drop notes the time that it is.
 func where(c *Cursor) string {
 	recent := map[broker.Channel]broker.Position{}
-	for name, r := range c.recent {
-		recent[name] = r.at
+	for _, r := range c.recent {
+		recent[r.channel] = r.at
 	}
 	return fmt.Sprint(c.named, c.frozen, c.wild, c.base, recent)
 }

@@ -337,13 +337,14 @@ func (o *Opening) planWild(ctx context.Context, p broker.Pattern) (map[broker.Ch
 		ch := info.Channel
 		if c.find(ch) != nil {
 			each[ch] = broker.Start{} // its own subscription says where
-		} else if _, known := c.recent[ch]; !known {
+		} else if _, known := c.seek(ch); !known {
 			if each[ch], err = o.since(ctx, ch); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for ch, r := range c.recent {
+	for _, r := range slices.Clone(c.recent) { // relocate changes it
+		ch := r.channel
 		if !p.Matches(ch) {
 			continue
 		}
@@ -354,7 +355,7 @@ func (o *Opening) planWild(ctx context.Context, p broker.Pattern) (map[broker.Ch
 			if err != nil {
 				return nil, err
 			}
-			r = c.recent[ch]
+			r.at = c.recentPlace(ch)
 		}
 		if !r.at.IsZero() {
 			each[ch] = broker.Start{Since: r.at}

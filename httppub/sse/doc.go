@@ -19,7 +19,8 @@
 //     channel in order, wherever the connection was cut.
 //   - Where that cannot be kept, because the history no longer reaches back or never did, an event called reset names the channels, and
 //     they go on live. There is no gap without it, within what package place says of wildcards.
-//   - A message's event is made once for all streams of a form; where a stream has one channel, with its id. Else the id is put in front.
+//   - A message's event is made once for all streams of a form; where a stream has one channel, with its id. Else the id is put in front,
+//     and made once for the streams of a processor that are at the same places (place.Memo).
 //   - A publisher never waits for a stream. One that takes less than is published is ended when its queue is full, and its client comes
 //     back to the rest. So does one with more to replay than a queue holds: that is written from the history by pages.
 //   - A stream ends with its credential and with its rights, and says why in an event called end.

@@ -31,6 +31,9 @@ func (f form) with(part form, on bool) form {
 	return f &^ part
 }
 
+// idField stands before an id.
+const idField = "id: "
+
 // EncodeMessage implements broker.Encoder. Messages without data (payloads for other transports only) and notices of
 // removal have no form here.
 func (f form) EncodeMessage(m *broker.Message) ([]byte, error) {
@@ -39,10 +42,10 @@ func (f form) EncodeMessage(m *broker.Message) ([]byte, error) {
 	}
 	b := make([]byte, 0, 160+len(m.Channel)+len(m.ID)+len(m.Data))
 	if f.has(single) {
-		b = append(b, "id: "...)
+		b = append(b, idField...)
 		b = place.AppendSingle(b, m)
-		b = append(b, '\n')
 	}
+	b = append(b, '\n') // of the id
 	if f.has(byName) {
 		b = append(append(append(b, "event: "...), m.Channel...), '\n')
 	}

@@ -68,7 +68,7 @@ type Handler struct {
 	lot       *park.Lot
 	origins   httppub.Origins
 	places    place.Options
-	scratch   sync.Pool // of *[]byte, for ids
+	memos     sync.Pool // of *place.Memo
 	closed    sync.Once
 
 	limits   atomic.Pointer[Limits]
@@ -108,7 +108,7 @@ func New(o Options) (*Handler, error) {
 	if err := h.SetLimits(o.Limits); err != nil {
 		return nil, err
 	}
-	h.scratch.New = func() any { return new([]byte) }
+	h.memos.New = func() any { return &place.Memo{Before: idField} }
 	if h.outbox == nil {
 		h.outbox, h.ownOutbox = outbox.New(outbox.Options{}), true
 	}

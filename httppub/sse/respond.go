@@ -12,6 +12,7 @@ import (
 
 	"waft/broker"
 	"waft/broker/outbox"
+	"waft/httppub/place"
 )
 
 // writeWithin bounds the writes before the outbox takes the connection over.
@@ -57,7 +58,7 @@ func (o *opening) begin(ctx context.Context, nc net.Conn, head []byte) bool {
 	b = o.appendReady(b)
 	err := write(nc, b)
 	if err == nil && o.place.Behind {
-		err = o.place.CatchUp(ctx, &catcher{opening: o, nc: nc})
+		err = o.place.CatchUp(ctx, &catcher{opening: o, nc: nc, memo: place.Memo{Before: idField}})
 	}
 	if err != nil {
 		if broker.KindOf(err) != broker.Internal { // what a write fails with is of no kind

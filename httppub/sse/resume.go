@@ -43,7 +43,7 @@ type catcher struct {
 	*opening
 	nc    net.Conn
 	chunk []byte
-	raw   []byte
+	memo  place.Memo
 }
 
 // chunkSize is how many bytes are written at a time.
@@ -53,7 +53,7 @@ const chunkSize = 32 << 10
 func (c *catcher) Replay(messages []*broker.Message) error {
 	c.h.counters.replayed.Add(uint64(len(messages)))
 	for _, m := range messages {
-		if c.chunk = c.st.appendEvent(c.chunk, &c.raw, m); len(c.chunk) >= chunkSize {
+		if c.chunk, _ = c.memo.AppendOne(c.chunk, c.st.cursor, c.st.form.with(single, false), m); len(c.chunk) >= chunkSize {
 			if err := c.flush(); err != nil {
 				return err
 			}

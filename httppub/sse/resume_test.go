@@ -2,6 +2,7 @@ package sse
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -105,6 +106,11 @@ func TestResume_after_200_cuts_nothing_is_lost_or_repeated(t *testing.T) {
 			first.named("ready")
 			l.id = first.last
 			first.close()
+			for range 2 { // who was there before has had the same, and its ids are the listener's, or the other way round
+				nc := s.raw(l.query)
+				defer nc.Close()
+				go io.Copy(io.Discard, nc) //nolint:errcheck // it ends with the connection
+			}
 			l.cuts.Store(200)
 
 			// They publish until the last cut.

@@ -179,39 +179,23 @@ func (st *stream) Prefetch() {
 // event is events for one message. Without a form here it has none.
 func (st *stream) event(sc *outbox.Scratch, m *broker.Message) []byte {
 	if !st.form.has(single) {
-		raw := st.h.scratch.Get().(*[]byte)
-		sc.Buf = st.appendEvent(sc.Buf[:0], raw, m)
-		st.h.scratch.Put(raw)
-		return sc.Buf
+		sc.Deliveries = append(sc.Deliveries[:0], broker.Delivery{Message: m})
+		return st.events(sc)
 	}
 	b, _ := m.Encoded(st.form)
 	return b
 }
 
-// events gives the bytes of what was drained: shared ones where the ids are the same for all, else the shared events with ids of its own.
+// events gives the bytes of what was drained: shared ones where the ids are the same for all, else a copy of what was made for who is at the same
+// places, or made.
 func (st *stream) events(sc *outbox.Scratch) []byte {
 	if st.form.has(single) {
 		return sc.Join(st.form, sc.Deliveries, st.form.append)
 	}
-	raw := st.h.scratch.Get().(*[]byte)
-	defer st.h.scratch.Put(raw)
-	sc.Buf = sc.Buf[:0]
-	for _, d := range sc.Deliveries {
-		sc.Buf = st.appendEvent(sc.Buf, raw, d.Message)
-	}
+	memo := st.h.memos.Get().(*place.Memo)
+	sc.Buf = memo.Append(sc.Buf[:0], st.cursor, st.form, sc.Deliveries)
+	st.h.memos.Put(memo)
 	return sc.Buf
-}
-
-// appendEvent passes m and appends its event.
-func (st *stream) appendEvent(dst []byte, raw *[]byte, m *broker.Message) []byte {
-	st.cursor.Pass(m)
-	b, err := m.Encoded(st.form.with(single, false))
-	if err != nil {
-		return dst
-	}
-	dst = append(dst, "id: "...)
-	dst = st.cursor.Append(dst, raw)
-	return append(append(dst, '\n'), b...)
 }
 
 // comment gives what keeps the connection open. Where there are wildcards it has an id as well, which browsers take without telling the
@@ -219,11 +203,11 @@ func (st *stream) appendEvent(dst []byte, raw *[]byte, m *broker.Message) []byte
 func (st *stream) comment(sc *outbox.Scratch) []byte {
 	sc.Buf = append(sc.Buf[:0], ":\n"...)
 	if st.cursor.Wild() {
-		raw := st.h.scratch.Get().(*[]byte)
-		defer st.h.scratch.Put(raw)
+		memo := st.h.memos.Get().(*place.Memo)
+		defer st.h.memos.Put(memo)
 		st.cursor.Advance(time.Now().UnixMilli())
-		sc.Buf = append(sc.Buf, "id: "...)
-		sc.Buf = append(st.cursor.Append(sc.Buf, raw), '\n')
+		sc.Buf = append(sc.Buf, idField...)
+		sc.Buf = append(memo.AppendPlace(sc.Buf, st.cursor), '\n')
 	}
 	sc.Buf = append(sc.Buf, '\n')
 	return sc.Buf
