@@ -39,8 +39,13 @@ func ParsePosition(s string) (Position, error) {
 	epoch, err1 := strconv.ParseUint(e, 36, 64)
 	offset, err2 := strconv.ParseUint(o, 10, 64)
 	p := Position{Epoch: epoch, Offset: offset}
-	if !ok || err1 != nil || err2 != nil || p.String() != s {
+	if !ok || err1 != nil || err2 != nil || p.IsZero() || !written(e) || !written(o) {
 		return Position{}, Errorf(Invalid, "%s is not a position that this server gave out", Quote(s))
 	}
 	return p, nil
+}
+
+// written tells whether a number that can be read is as String writes it: of capitals and zeros in front there would be several texts.
+func written(number string) bool {
+	return (number[0] != '0' || len(number) == 1) && strings.ToLower(number) == number
 }

@@ -40,7 +40,7 @@
 //
 //	handler.go    options, and the request's way through; request.go the address; limit.go how much there may be of what
 //	socket.go     a connection: its beginning, its reading, its end; alive.go pings and deadlines; close.go how it is closed
-//	frame.go      what a client says; answer.go what it is told
+//	frame.go      what a client says; ack.go the quick way through it; answer.go what it is told
 //	auth.go, publish.go, subscribe.go    what their names say; catchup.go a replay that is more than may be queued
 //	feed.go       what is sent, and the window; form.go a message as a frame
 //	shutdown.go   leave-taking; stats.go counts, and the names of ends

@@ -45,6 +45,13 @@ const (
 
 // parseFrame reads a frame. With an error, of kind Invalid or TooLarge, f has its ref, if that could be read.
 func parseFrame(body []byte) (f frame, err error) {
+	if f, ok := parseAck(body); ok {
+		return f, nil
+	}
+	return parseJSON(body)
+}
+
+func parseJSON(body []byte) (f frame, err error) {
 	text, err := broker.CompactJSON(body)
 	if err != nil {
 		return f, err

@@ -2,6 +2,8 @@ package ws
 
 import (
 	"encoding/json"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -104,18 +106,68 @@ func TestFrame_ref_comes_back_as_it_was_written(t *testing.T) {
 	}
 }
 
+// acks are written as parseAck reads them, and nearly so.
+var acks = []string{
+	`{"type":"ack","positions":{"/a":"z-7"}}`,
+	`{"type":"ack","positions":{"a/b":"z-7"}}`,
+	`{"type":"ack","positions":{"/a":"z-7","/b":"1x2y3z-12","/a":"z-8"}}`,
+	`{"type":"ack","positions":{"/a":"z-7","/b":"1x2y3z-12"}}}`,
+	`{"type":"ack","positions":{"/a":"z-7",}}`,
+	`{"type":"ack","positions":{"/a":"z-7"},"ref":1}`,
+	`{"type":"ack","positions":{"/a":"z-7"}} `,
+	`{"type":"ack","positions":{"/a":"z-7"}`,
+	`{"type":"ack","positions":{"/a":"z-7""/b":"z-7"}}`,
+	`{"type":"ack","positions":{/a":"z-7"}}`,
+	`{"type":"ack","positions":{"/a":""}}`,
+	`{"type":"ack","positions":{"/a":"Z-7"}}`,
+	`{"type":"ack","positions":{"/a":"z-07"}}`,
+	`{"type":"ack","positions":{"/a":"0-0"}}`,
+	`{"type":"ack","positions":{"/\u0061":"z-7"}}`,
+	`{"type":"ack","positions":{"/a":"\u007a-7"}}`,
+	`{"type":"ack","positions":{"/*":"z-7"}}`,
+	`{"type":"ack","positions":{}}`,
+	`{"type":"ack","positions":{"/a":7}}`,
+	`{"type":"ack","positions":{"/a" : "z-7"}}`,
+}
+
+func TestFrame_that_acknowledges_is_read_at_once_as_it_would_be_piece_by_piece(t *testing.T) {
+	for i, ack := range acks {
+		quick, ok := parseAck([]byte(ack))
+		if (i < 3) != ok {
+			t.Errorf("%s is read at once: %v", ack, ok)
+		}
+		if slow, err := parseJSON([]byte(ack)); ok && (err != nil || !reflect.DeepEqual(quick, slow)) {
+			t.Errorf("%s is %+v, and %+v, %v", ack, quick, slow, err)
+		}
+	}
+	many := make([]string, maxSeen+1)
+	for i := range many {
+		many[i] = fmt.Sprintf(`"/%d":"z-7"`, i)
+	}
+	for n, want := range map[int]bool{maxSeen: true, maxSeen + 1: false} {
+		if _, ok := parseAck([]byte(ackHead + strings.Join(many[:n], ",") + "}}")); ok != want {
+			t.Errorf("%d channels: %v", n, ok)
+		}
+	}
+}
+
 func FuzzParseFrame(f *testing.F) {
 	for _, bad := range badFrames {
 		f.Add([]byte(bad.text))
 	}
 	f.Add([]byte(`{"type":"subscribe","ref":1,"channels":["/a","b/**"],"since":"x","seen":{"/a":"1-2"}}`))
 	f.Add([]byte(`{"type":"publish","channel":"a","data":{"n":1.0},"id":"7"}`))
-	f.Add([]byte(`{"type":"ack","positions":{"/a":"z-7"}}`))
+	for _, ack := range acks {
+		f.Add([]byte(ack))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if !isText(body) {
 			return
 		}
 		x, err := parseFrame(body)
+		if slow, problem := parseJSON(body); !reflect.DeepEqual(x, slow) || (err == nil) != (problem == nil) {
+			t.Errorf("%+v, %v; read as any JSON it is %+v, %v", x, err, slow, problem)
+		}
 		if err != nil {
 			if k := broker.KindOf(err); k != broker.Invalid && k != broker.TooLarge || len(broker.TextOf(err)) > 2000 {
 				t.Errorf("%v", err)
