@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bytes"
 	"strings"
 
 	"waft/broker"
@@ -14,10 +15,10 @@ const ackHead = `{"type":"ack","positions":{`
 //
 // False: it is written in another way, or is something else, or wrong, and parseJSON tells.
 func parseAck(body []byte) (f frame, ok bool) {
-	rest, ok := strings.CutPrefix(string(body), ackHead)
-	if !ok {
+	if !bytes.HasPrefix(body, []byte(ackHead)) {
 		return f, false
 	}
+	rest := string(body[len(ackHead):])
 	at := map[broker.Channel]broker.Position{}
 	for {
 		name, tail, ok := strings.Cut(rest, `":"`)
