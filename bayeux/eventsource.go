@@ -89,10 +89,16 @@ func (x *exchange) heartbeat(s *session, m *message) {
 	x.waiting = append(x.waiting, waiting{asked: asked{s: s, id: keep(m.id), sync: x.h.timeAsked(m)}, outcome: streaming})
 }
 
-// hasStream tells whether the session's events go to a stream.
-func (s *session) hasStream() bool {
+// listens tells whether the session's events go to a stream; if socketToo is true, or to a socket.
+func (s *session) listens(socketToo bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.endpoint.(*stream)
-	return ok
+	switch s.endpoint.(type) {
+	case *stream:
+		return true
+	case *socket:
+		return socketToo
+	default:
+		return false
+	}
 }

@@ -193,8 +193,9 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration, again
 	if first || len(x.messages) > 1 || again.is {
 		hold = 0
 	}
-	if hold == 0 && s.hasStream() {
+	if hold == 0 && s.listens(again.sure) {
 		// Faye's client opens its stream while its first connects are under way, and does not want it closed by them.
+		// Nor does anybody want a socket closed by a poll from before it.
 		x.waiting = append(x.waiting, waiting{asked: asked{s: s, id: keep(m.id), sync: x.h.timeAsked(m)}})
 		return
 	}

@@ -59,7 +59,7 @@ func (s *server) streamless(sessions ...string) {
 	s.t.Helper()
 	eventually(s.t, func() bool { return s.h.Stats().Streams == 0 && s.openNow() == 0 })
 	for _, id := range sessions {
-		if session := s.h.session(id); session != nil && session.hasStream() {
+		if session := s.h.session(id); session != nil && session.listens(false) {
 			s.t.Error("the session has its stream still")
 		}
 	}

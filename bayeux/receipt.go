@@ -121,6 +121,7 @@ func (s *session) replaced(old endpoint) {
 // or nothing, and comes at once; then what the client's next connect shows to have arrived has arrived by either.
 type repetition struct {
 	is     bool
+	sure   bool // the client counts, so it has gone on elsewhere: to a socket, if there is one
 	most   int  // events in the first answer
 	failed bool // the connect says that what was answered before it is lost
 }
@@ -133,12 +134,13 @@ func (x *exchange) heardConnect(s *session, m *message) (again repetition) {
 		s.acknowledge(m)
 		return again
 	}
-	repeated, late := s.repeats(m)
-	failed := repeated || s.patient && m.timeout == 0 && len(x.messages) == 1
-	late, s.polled = late && !failed && s.polled && x.sock == nil, x.sock == nil
-	again.is = (repeated && s.doubts < mostDoubts || late) && s.h.keeps()
-	again.failed = failed && s.doubts < mostDoubts
-	if late && again.is {
+	place := s.place(m)
+	failed := place.repeated || s.patient && m.timeout == 0 && len(x.messages) == 1
+	believed := s.doubts < mostDoubts
+	again.is = (place.repeated && believed || place.late) && s.h.keeps()
+	again.sure = again.is && place.sure
+	again.failed = failed && believed && !place.late
+	if place.late && !(failed && believed) { // it shows nothing of what was answered behind it
 		return again
 	}
 	if again.is && s.answered == nil {
@@ -146,9 +148,11 @@ func (x *exchange) heardConnect(s *session, m *message) (again repetition) {
 	}
 	if p := s.answered; p != nil {
 		s.answered = nil
-		if p.lost = failed && s.doubts < mostDoubts; p.lost {
+		if p.lost = failed && believed; p.lost {
 			s.doubts++
-			again.most = int(p.end - s.sent.first)
+			if !place.late {
+				again.most = int(p.end - s.sent.first)
+			}
 			s.requeue()
 		} else {
 			arrived := s.sent.popTo(p.end)

@@ -38,7 +38,6 @@ type session struct {
 
 	connected bool  // a connect has been accepted: from now on they are held
 	patient   bool  // a connect that was ready to wait has come
-	polled    bool  // the last connect was a request of its own
 	doubts    uint8 // how many times in a row a connect said that the answer before it was lost
 	over      bool  // it has ended: no endpoint may be added
 	stale     bool  // what followed on what was answered went a way that is lost
