@@ -35,18 +35,21 @@ func (m mark) marks(raw []byte) bool {
 	return len(raw) == int(m.head)+int(m.body) && maphash.Bytes(markSeed, raw[:m.head]) == m.sum
 }
 
-// alike makes m of the connect in raw, if that is a poll like the last. Most differ from that of another client, and from the one before, in their
-// clientId and id alone: so what is known of their form is compared with, and not read again.
+// alike makes m of the connect in raw, if that is a poll like the last, or like one of another client that was here. Most differ from that of another
+// client, and from the one before, in their clientId and id alone: so what is known of their form is compared with, and not read again.
 func (c *heldPoll) alike(raw []byte, m *message) (ok bool) {
-	if !c.knowsFront() || !c.mark.marks(raw) { // c.isLike need not be asked: it was, of that head
+	if !c.knowsFront() || !c.mark.marks(raw) && !c.tenant(raw) { // c.isLike need not be asked: it was, of that head
 		return false
 	}
-	body, id := raw[c.mark.head:], c.s.id()
+	body, id := raw[c.mark.head:], ""
+	if c.s != nil {
+		id = c.s.id()
+	}
 	if c.back.h.forms.read(body, id, m) {
 		return true
 	}
 	text := string(body)
-	if *m, ok = plainConnect(text); ok && m.clientID == id {
+	if *m, ok = plainConnect(text); ok {
 		c.back.h.forms.add(formOf(text, m))
 	}
 	return ok

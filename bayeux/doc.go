@@ -60,7 +60,7 @@
 //
 // Files. What comes in: handler.go options and routes, envelope.go bodies to messages (plain.go the plainest), exchange.go one request or frame. A word
 // of the protocol each: handshake.go, connect.go, subscribe.go (replay.go where it begins), publish.go, disconnect.go. The session and its endpoints: session.go,
-// longpoll.go, hold.go (polls that wait), kind.go (what they have in common), parked.go (without a goroutine), takeover.go (connections on which no poll was held), handback.go, again.go, heads.go and alike.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
+// longpoll.go, hold.go (polls that wait), kind.go (what they have in common), parked.go (without a goroutine), takeover.go (connections on which no poll was held), handback.go, again.go, heads.go, alike.go and tenants.go (their connections, after), callback.go (JSONP), websocket.go (upgrade,
 // reading), socket.go (what it serves), alive.go (pings and closing), eventsource.go (opening), stream.go (what it serves),
 // lastevent.go (its ids), response.go (one over HTTP/2); extension.go (which compression is agreed on), inflate.go (what it changes about
 // a socket). What has arrived: receipt.go (what proves it), connectids.go (which connects come again, or late), sent.go (what is unconfirmed), ack.go (CometD's acknowledge extension). What

@@ -127,6 +127,7 @@ type Handler struct {
 	limits    atomic.Pointer[limits]
 	addresses addresses
 	forms     forms
+	tenants   tenants
 	date      atomic.Pointer[date] // that was sent last
 	heads     heads
 	kinds     kinds

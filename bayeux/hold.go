@@ -142,8 +142,11 @@ func (c *heldPoll) holdAgain(x *exchange, w *answer, r *http.Request) bool {
 		return false
 	}
 	w.hijacked = true
+	before := c.mark
 	c.take(x, w, r)
-	c.mark = w.mark
+	if c.mark = w.mark; before != (mark{}) && before != c.mark && c.mark != (mark{}) {
+		x.h.tenants.add(c)
+	}
 	c.holds(x.h.now())
 	return true
 }

@@ -88,7 +88,8 @@ func (p *plainText) word() (value, raw string) {
 // connectForm is what the plain connects of a kind of clients have in common: all but clientId and id.
 type connectForm struct {
 	start, middle, end string
-	idFirst            bool
+	client             int     // bytes of the clientId
+	idFirst            bool    // it comes behind the id
 	like               message // without them
 }
 
@@ -97,7 +98,7 @@ func formOf(text string, m *message) *connectForm {
 	if m.id == "" || m.clientID == "" || strings.Count(text, m.id) != 1 || strings.Count(text, m.clientID) != 1 {
 		return nil
 	}
-	f := &connectForm{like: *m}
+	f := &connectForm{client: len(m.clientID), like: *m}
 	f.like.clientID, f.like.id = "", ""
 	client, id := strings.Index(text, m.clientID), strings.Index(text, m.id)
 	if f.idFirst = id < client; f.idFirst {
@@ -108,10 +109,10 @@ func formOf(text string, m *message) *connectForm {
 	return f
 }
 
-// read makes m of text if that is of the form, and of that client, whose id is a plain word.
-func (f *connectForm) read(text []byte, clientID string, m *message) bool {
-	one, other := len(clientID), len(text)-len(f.start)-len(clientID)-len(f.middle)-len(f.end)
-	if other < 0 {
+// read makes m of text if that is of the form. The clientId is most likely that of session, which need not be looked at, nor copied.
+func (f *connectForm) read(text []byte, session string, m *message) bool {
+	one, other := f.client, len(text)-len(f.start)-f.client-len(f.middle)-len(f.end)
+	if other < len(`""`) {
 		return false
 	}
 	if f.idFirst {
@@ -124,16 +125,30 @@ func (f *connectForm) read(text []byte, clientID string, m *message) bool {
 	if f.idFirst {
 		client, id = id, client
 	}
-	if string(client) != clientID || string(start) != f.start || string(middle) != f.middle || string(end) != f.end {
+	if string(start) != f.start || string(middle) != f.middle || string(end) != f.end {
 		return false
 	}
-	p := plainText{text: string(id)}
-	_, raw := p.word()
-	if raw == "" || p.text != "" {
+	if last := len(id) - 1; id[0] != '"' || id[last] != '"' || !plain(id[1:last]) {
 		return false
+	}
+	if string(client) != session {
+		if !plain(client) {
+			return false
+		}
+		session = string(client)
 	}
 	*m = f.like
-	m.clientID, m.id = clientID, raw
+	m.clientID, m.id = session, string(id)
+	return true
+}
+
+// plain tells whether a string in JSON may be of b, and be b.
+func plain(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
 	return true
 }
 
@@ -144,9 +159,9 @@ type forms struct {
 }
 
 // read is connectForm.read with whichever fits.
-func (t *forms) read(text []byte, clientID string, m *message) bool {
+func (t *forms) read(text []byte, session string, m *message) bool {
 	for i := range t.known {
-		if f := t.known[i].Load(); f != nil && f.read(text, clientID, m) {
+		if f := t.known[i].Load(); f != nil && f.read(text, session, m) {
 			return true
 		}
 	}

@@ -75,8 +75,10 @@ func TestConnectForm(t *testing.T) {
 		}{
 			{"another client and id", with(form, "xyz", `"1z"`), "xyz", true},
 			{"no letter in the id", with(form, "xyz", `""`), "xyz", true},
-			{"a client that is not the one", with(form, "xyz", `"1"`), "xya", false},
-			{"a longer client", with(form, "xyz", `"1"`), "xyz1", false},
+			{"a client that is not the one", with(form, "xyz", `"1"`), "xya", true},
+			{"a client with a quote", with(form, `x"z`, `"1"`), "xyz", false},
+			{"a client with an escape", with(form, `x\\z`, `"1"`), "xyz", false},
+			{"a longer client", with(form, "xyz1", `"1"`), "xyz", false},
 			{"an id that is a number", with(form, "xyz", `12`), "xyz", false},
 			{"an id with an escape", with(form, "xyz", `"\u0031"`), "xyz", false},
 			{"an id that ends the string", with(form, "xyz", `"1","id":"2"`), "xyz", false},
@@ -138,7 +140,7 @@ func FuzzConnectForm(f *testing.F) {
 		}
 		form := formOf(text, &m)
 		p := plainText{text: `"` + client + `"`}
-		if word, _ := p.word(); form == nil || word != client || client == "" { // a session's id is a plain word
+		if word, _ := p.word(); form == nil || word != client { // a session's id is a plain word
 			return
 		}
 		for _, other := range []string{other, form.start + client + form.middle + `"` + other + `"` + form.end, form.start + `"` + other + `"` + form.middle + client + form.end} {
