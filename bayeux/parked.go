@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -302,12 +301,7 @@ func (c *heldPoll) received(w *park.Worker, now int64, raw []byte) (done bool) {
 		c.returns(slices.Clone(raw))
 		return true
 	}
-	body := string(text)
-	if !isConnect(body) {
-		w.Away()
-		defer w.Back()
-	}
-	c.serveNext(w, head, body)
+	c.serveNext(w, head, string(text))
 	return true
 }
 
@@ -319,7 +313,7 @@ func (c *heldPoll) begins() {
 
 // serveNext serves a request.
 func (c *heldPoll) serveNext(w *park.Worker, head *knownHead, body string) {
-	w.Away() // it may have to wait: for a key, to verify a credential
+	w.Away() // it may have to wait: for a key, to verify a credential, or for a disk
 	defer w.Back()
 	a := &answer{c: c, header: http.Header{}, mark: head.mark, last: head.Close}
 	c.done(w, a, a.serveAs(head.Request, body))
@@ -394,9 +388,4 @@ func (c *heldPoll) forget() {
 	delete(h.held, c)
 	h.checkIdle()
 	h.mu.Unlock()
-}
-
-// isConnect tells whether the body is that of one connect, most likely: it decides about who serves it, and nothing else.
-func isConnect(body string) bool {
-	return strings.Count(body, `"channel"`) == 1 && strings.Contains(body, `"/meta/connect"`)
 }

@@ -431,6 +431,43 @@ func TestLoop_an_owner_that_is_away_holds_up_nobody(t *testing.T) {
 	equal(t, "read", <-read, "and on")
 }
 
+// Who says so twice is one who is away: one more would be missed when the others are counted, who are to run the list.
+func TestLoop_an_owner_that_is_away_twice_is_one(t *testing.T) {
+	x := lot(t)
+	here, _ := pair(t)
+	free, waiting := make(chan struct{}), make(chan int)
+	l := func() *loop { return x.list[0] }
+	s := parked(t, x, here, func(w *Worker, _ Happened) bool {
+		w.Away()
+		w.Away()
+		waiting <- l().awayNow()
+		<-free
+		w.Back()
+		waiting <- l().awayNow()
+		w.Back()
+		waiting <- l().awayNow()
+		return true
+	})
+	l().mu.Lock()
+	l().watching = true // nobody looks after those who block
+	l().mu.Unlock()
+	s.Ring()
+	equal(t, "away", <-waiting, 1)
+	other, there := pair(t)
+	_, read := parkReader(t, x, other)
+	write(t, there, "meanwhile")
+	equal(t, "read", <-read, "meanwhile")
+	close(free)
+	equal(t, "away when back once", <-waiting, 1)
+	equal(t, "away when back twice", <-waiting, 0)
+}
+
+func (l *loop) awayNow() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.away
+}
+
 func TestLot_parks_plain_sockets_only(t *testing.T) {
 	x := lot(t)
 	a, b := net.Pipe()

@@ -7,6 +7,7 @@ type Worker struct {
 	Buf []byte // for what is read
 
 	loop *loop // nil: it is none's
+	away int   // Away minus Back
 
 	// of the system call under way
 	out   []byte
@@ -22,9 +23,10 @@ type Worker struct {
 const bufferSize = 4 << 10
 
 // Away is called by an owner that may have to wait for something in Run, such as a disk: until Back, others run what is on the list. The worker
-// stays its own.
+// stays its own. Called again before that, it is one who is away all the same, until Back was called as often.
 func (w *Worker) Away() {
-	if l := w.loop; l != nil {
+	w.away++
+	if l := w.loop; l != nil && w.away == 1 {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.away++
@@ -36,7 +38,8 @@ func (w *Worker) Away() {
 
 // Back is called after Away.
 func (w *Worker) Back() {
-	if l := w.loop; l != nil {
+	w.away--
+	if l := w.loop; l != nil && w.away == 0 {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.away--
