@@ -452,3 +452,33 @@ func TestAddresses_know_who_comes_again(t *testing.T) {
 	table.enter(victim, 0, 0, (*address).openCount)
 	equal(t, "it is known again", table.known[victim.known.who] == victim.known, true)
 }
+
+// slow is an authorizer that thinks about everything for some time.
+type slow time.Duration
+
+func (d slow) Authorize(context.Context, broker.Principal, broker.Action, broker.Pattern) error {
+	time.Sleep(time.Duration(d))
+	return nil
+}
+
+// The messages of a batch have their turn one after the other, and each is measured by when that is: what those before it waited for is time that has passed.
+func TestLimits_a_batch_that_takes_its_time(t *testing.T) {
+	for name, limits := range map[string]Limits{"of a session": {SessionMessages: 1}, "of an address": {AddressMessages: 1}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *server) {
+				id := s.handshake()
+				time.Sleep(burst * time.Second)
+				var batch []string
+				for i := range 4 * burst {
+					batch = append(batch, publish(id, fmt.Sprintf(`"%d"`, i), "/a", "1"))
+				}
+				for _, m := range s.post("[" + strings.Join(batch, ",") + "]") {
+					ok(t, m)
+				}
+			}, func(o *Options, bo *broker.Options) {
+				o.Limits, o.MaxInterval, bo.Authorizer = limits, time.Hour, slow(2*time.Second)
+				o.ClientAddress = func(*http.Request) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, 1}) }
+			})
+		})
+	}
+}

@@ -14,7 +14,7 @@ type exchange struct {
 	peer *peer
 	sock *socket // nil over HTTP
 
-	at int64 // when it began, on the handler's clock; 0: nobody has asked
+	at int64 // when the message began that is handled, on the handler's clock; 0: nobody has asked
 
 	known *session // whose messages these are most likely; nil: it is looked up
 
@@ -42,7 +42,7 @@ func (h *Handler) newExchange(ctx context.Context, p *peer, sock *socket) *excha
 	return x
 }
 
-// now is when the exchange began, nearly: who asks first is told, and so are the others, for a clock takes its time.
+// now is when the message began that is handled, nearly: who asks first is told, and so are the others, for a clock takes its time.
 func (x *exchange) now() int64 {
 	if x.at == 0 {
 		x.at = x.h.now()
@@ -78,6 +78,9 @@ func (x *exchange) run() {
 		}
 	}
 	for i := range x.messages {
+		if i > 0 {
+			x.at = 0 // the one before may have waited: for a disk, or a key
+		}
 		x.dispatch(&x.messages[i])
 	}
 }
