@@ -80,7 +80,7 @@ func (c *heldPoll) serveAlike(w *park.Worker, now int64, m *message) (a *answer,
 		h.pollBegins()
 	}
 	if len(x.waiting) == 1 && x.waiting[0].poll != nil && len(x.replies.buf) == 0 && c.reusable() {
-		c.asked = x.waiting[0].asked
+		c.asked, c.phase = x.waiting[0].asked, holding // should something panic now, it is abandoned
 		here = false
 		if quiet := c.hold > 0 && c.keeps(now); (quiet || !c.answers(w, x)) && c.more {
 			c.socket.Ring() // nobody has, for that

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"waft/broker"
+	"waft/broker/outbox/park"
 )
 
 // A poll that is like the one before is answered to the byte as it is when all of it is made anew, and counts the same, whatever it comes to; and what
@@ -278,6 +279,50 @@ func TestAlike_a_panic(t *testing.T) {
 	}
 	s.h.session(id).who.Store(&anonymous)
 	eventually(t, func() bool { return s.connections() == 0 && s.h.Stats().Polls == 0 })
+}
+
+// So does one when the poll counts already, be it answered at once as a session's first is, or ready to be held: it counts no more then, and
+// its session has nobody whom its events would wait for.
+func TestAlike_a_panic_while_it_is_answered(t *testing.T) {
+	onLinux(t)
+	for name, after := range map[string]func(s *server) (id string){
+		"a session's first": func(s *server) string { return s.handshake() },
+		"one for which something waits": func(s *server) string {
+			id := s.connected(`"/b"`)
+			s.event("/b", "1")
+			return id
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			logged := make(chan string, 10)
+			s := newServer(t, handedBack, longLived)
+			w := s.wireTo(s.newWeb(&http.Server{Handler: s.h, ErrorLog: log.New(lines(logged), "", 0)}))
+			first := s.connected(`"/a"`)
+			w.send(rawPost(connect(first, `"1"`)))
+			s.heldNow(1)
+			s.event("/a", "0")
+			w.messages()
+			c := s.resting(w)
+			id := after(s)
+			m, _ := plainConnect(connect(id, `"1"`))
+			s.h.enter(&c.caller, s.h.now())
+			c.begins()
+			c.kind = nil // of which the response is made
+			a, ok := c.serveAlike(new(park.Worker), s.h.now(), &m)
+			equal(t, "ok", ok, false)
+			c.done(new(park.Worker), a, ok)
+			w.ended()
+			if line := <-logged; !strings.Contains(line, "panic serving ") {
+				t.Error(line)
+			}
+			equal(t, "polls", s.h.Stats().Polls, 0)
+			eventually(t, func() bool { return s.connections() == 0 && s.openNow() == 0 }) // the handler of another request may be about to leave
+			session := s.h.session(id)
+			session.mu.Lock()
+			defer session.mu.Unlock()
+			equal(t, "endpoint", session.endpoint, nil)
+		})
+	}
 }
 
 type lines chan string

@@ -48,16 +48,28 @@ func (s *server) left(w *wire) {
 	eventually(s.t, func() bool { has, _ := s.has(w.nc.LocalAddr(), w.nc.RemoteAddr()); return !has })
 }
 
-// has tells whether the connection of a client was taken over, and waits for a next request. A client may have one from the same port to another server.
+// has tells whether the connection of a client was taken over, and waits for a next request.
 func (s *server) has(from, to net.Addr) (has, idle bool) {
+	c := s.taken(from, to)
+	return c != nil, c != nil && c.idle.Load()
+}
+
+// taken is what is kept of the connection of a client that was taken over. A client may have one from the same port to another server.
+func (s *server) taken(from, to net.Addr) *heldPoll {
 	s.h.mu.RLock()
 	defer s.h.mu.RUnlock()
 	for c := range s.h.held {
 		if c.remote == addrPort(from) && c.back.addr.String() == to.String() {
-			return true, c.idle.Load()
+			return c
 		}
 	}
-	return false, false
+	return nil
+}
+
+// resting waits until the connection waits for a next request, and gives what is kept of it, which nobody else is at then.
+func (s *server) resting(w *wire) *heldPoll {
+	s.waits(w)
+	return s.taken(w.nc.LocalAddr(), w.nc.RemoteAddr())
 }
 
 func TestTakeOver_connections_that_wait_have_no_goroutine(t *testing.T) {

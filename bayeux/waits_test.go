@@ -77,10 +77,7 @@ func TestAlike_a_poll_that_comes_as_the_handler_stops_does_not_wait(t *testing.T
 	s.heldNow(1)
 	s.event("/a", "1")
 	w.messages()
-	s.idleNow(1)
-	var c *heldPoll
-	for c = range s.h.held { //nolint:revive // the one
-	}
+	c := s.resting(w)
 	s.h.draining.Store(true)
 	defer s.h.draining.Store(false)
 	answers := make(chan *answer, 1)
