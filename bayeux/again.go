@@ -108,7 +108,7 @@ func (c *heldPoll) likeRaw(raw []byte) (q *knownHead, body []byte, rest bool) {
 	}
 	head := bytes.Index(raw, endOfHead) + len(endOfHead)
 	if head < len(endOfHead) {
-		return nil, nil, len(raw) < largeHead
+		return nil, nil, len(raw) < largeHead && !bytes.Contains(raw, endOfHead[1:]) && !bytes.Contains(raw, newLines)
 	}
 	heads := &c.back.h.heads
 	if q = heads.find(raw[:head]); q == nil {

@@ -27,7 +27,10 @@ const (
 	maxHead  = 1 << 10
 )
 
-var endOfHead = []byte("\r\n\r\n")
+var (
+	endOfHead = []byte("\r\n\r\n")
+	newLines  = []byte("\n\n") // they end one too, as endOfHead without its first letter does, and that is the server's to read
+)
 
 // find gives the request whose head is head, which is not to be changed; nil if it is not known.
 func (t *heads) find(head []byte) *knownHead {

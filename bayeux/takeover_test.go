@@ -405,6 +405,8 @@ func TestTakeOver_what_is_there_is_not_waited_for(t *testing.T) {
 	for text, want := range map[string]bool{
 		"P": true, string(request[:len(request)-1]): true, string(request): false, string(request) + "P": false, "PUT": false,
 		withField(request[:len(request)-2], "Expect: 100-continue"): false,
+		strings.ReplaceAll(string(request), "\r\n", "\n"):           false, strings.Replace(string(request), "\r\n\r\n", "\n\r\n", 1): false,
+		strings.Replace(string(request), "\r\n\r\n", "\r\n", 1): true, "POST /bayeux HTTP/1.1\nHost: waft.test\n": true, // lines may end so
 	} {
 		_, _, rest := c.likeRaw([]byte(text))
 		equal(t, text, rest, want)
