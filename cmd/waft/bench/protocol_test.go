@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -115,5 +116,57 @@ func TestFeed_a_delivery_allocates_nothing(t *testing.T) {
 		f.finished, f.all = f.finished[:0], nil
 	}); n > 0 || f.tally.Deliveries != 1 {
 		t.Errorf("xmpp: %v allocations a delivery; %d deliveries", n, f.tally.Deliveries)
+	}
+}
+
+// Answers that end as the last did are not read again, and all others are.
+func TestUsualReply(t *testing.T) {
+	const connects = `{"id":"3","clientId":"c","channel":"/meta/connect","successful":true,"advice":{"reconnect":"retry","interval":0,"timeout":30000}}`
+	u := usual([]byte(`[{"channel":"/a","data":1},` + connects + `]`))
+	for messages, ends := range map[string]bool{
+		`[` + connects + `]`:                                                 true,
+		`[{"channel":"/a","data":[2]},` + connects + `]`:                     true,
+		`[` + connects + `,{"channel":"/a","data":1}]`:                       false,
+		`[ ` + connects + `]`:                                                false,
+		`[{"channel":"/a","data":[` + connects + `]}]`:                       false,
+		`[{"channel":"/a","data":` + connects + `}]`:                         false,
+		strings.Replace(`[`+connects+`]`, "true", "false", 1):                false,
+		strings.Replace(`[`+connects+`]`, `"interval":0`, `"interval":9`, 1): false,
+		connects + `]`: false, `]`: false, ``: false,
+	} {
+		if u.ends([]byte(messages)) != ends {
+			t.Errorf("%s ends so: %v", messages, !ends)
+		}
+	}
+	for _, messages := range []string{
+		`[{"channel":"/a","data":1}]`, `[]`, `nothing`,
+		`[` + strings.Replace(connects, "true", "false", 1) + `]`,
+		`[` + strings.Replace(connects, `"interval":0`, `"interval":9`, 1) + `]`,
+		`[` + connects + `,{"channel":"/a","data":1}]`,
+	} {
+		if u := usual([]byte(messages)); u != nil || u.ends([]byte(messages)) {
+			t.Errorf("%s: %s is usual", messages, u)
+		}
+	}
+}
+
+// A subscriber connects again behind every answer, until one says that it must not.
+func TestBayeuxPoll_connects_again_until_it_is_refused(t *testing.T) {
+	p := &bayeuxPoll{request: []byte("again;")}
+	answer := func(body string) []byte {
+		return []byte("HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+	}
+	var out bytes.Buffer
+	const good, bad = `{"id":"3","channel":"/meta/connect","successful":true}`, `{"id":"3","channel":"/meta/connect","successful":false,"error":"402::Unknown"}`
+	for i := range 3 {
+		if err := p.feed(answer(`[{"channel":"/a","data":`+strconv.Itoa(i)+`},`+good+`]`), &out, func(stamp) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.feed(answer(`[`+bad+`]`), &out, func(stamp) {}); err == nil || !strings.Contains(err.Error(), "402::Unknown") {
+		t.Error(err)
+	}
+	if out.String() != "again;again;again;" {
+		t.Errorf("sent %s", out.String())
 	}
 }
