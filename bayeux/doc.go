@@ -47,14 +47,15 @@
 // connection of any other request is taken over likewise, when that has been answered (takeover.go). Requests
 // over TLS, HTTP/2 and HTTP/1.0 keep their handlers, and so do those of a server that lets nothing be taken over. A plain socket on Linux
 // is parked meanwhile, without a goroutine: the workers of package park answer, read and serve (parked.go). A next poll that is the last
-// one again, but for its id, is not made into a request, if nothing in front of the handler would see a difference (alike.go). The sockets of
+// one again, but for its id, is not made into a request, if nothing in front of the handler would see a difference (alike.go); nor is that of another
+// client of the same proxy, whose head was seen before (tenants.go). The sockets of
 // streams are parked too, and those of WebSockets between messages (package wsread).
 //
 // Goroutines: one per socket, stream and held poll that cannot be parked, which reads; and one per server that
 // connections are taken from, on which they go back. None of the package's own besides. Timers run on the broker's wheel.
 //
 // Locks, outer before inner: Handler.mu; the outbox connection, which calls Fill; session.mu; then socket.mu, stream.mu or the broker
-// session's own. addresses.mu is innermost. Publishers call session.wake, or ring the outbox connection, with a channel locked, so nothing that publishes, writes or takes Handler.mu
+// session's own. addresses.mu, heads.mu and tenants.mu are innermost. Publishers call session.wake, or ring the outbox connection, with a channel locked, so nothing that publishes, writes or takes Handler.mu
 // happens under session.mu; a held poll is woken there by a deadline in the past. session.publishing is held over a publish and guards nothing
 // but its turn, as session.replaying does over a subscribe with a replay.
 //
