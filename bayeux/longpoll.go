@@ -190,10 +190,10 @@ func (x *exchange) connectPoll(s *session, m *message, hold time.Duration, again
 	s.connected = true
 	s.mu.Unlock()
 	// Clients block on the first connect of a session, and on the replies that share a response with one.
-	if first || len(x.messages) > 1 || again.is {
+	if first || len(x.messages) > 1 || again.is || again.overtaken {
 		hold = 0
 	}
-	if hold == 0 && s.listens(again.sure) {
+	if hold == 0 && s.listens(again.sure || again.overtaken) {
 		// Faye's client opens its stream while its first connects are under way, and does not want it closed by them.
 		// Nor does anybody want a socket closed by a poll from before it.
 		x.waiting = append(x.waiting, waiting{asked: asked{s: s, id: keep(m.id), sync: x.h.timeAsked(m)}})
