@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-
-	"github.com/gorilla/websocket"
 )
 
 // Whatever a client that counts gives up, and whenever that is read, it is seen to be late, and nothing else is.
@@ -111,48 +109,6 @@ func TestReceipt_a_poll_that_is_read_late_takes_nothing_from_a_socket(t *testing
 				s.event("/a", number)
 				equal(t, "event", stream.event(), number)
 			}
-		})
-	})
-}
-
-// While its socket opens Faye's client polls, and what it sends next, over the socket, can be read before the poll.
-func TestReceipt_a_poll_that_a_socket_overtook_takes_nothing_from_it(t *testing.T) {
-	overtaken := map[string]func(id string) string{
-		"alone":       func(id string) string { return connect(id, `"c8"`) },
-		"with others": func(id string) string { return connectNow(id, `"c8"`) + "," + publish(id, `"c7"`, "/b", "1") },
-	}
-	for name, overtaken := range overtaken {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, s *server) {
-				id := s.connected()
-				c := s.socket()
-				ok(t, c.ask(subscribe(id, `"c9"`, `"/a"`)))
-				s.event("/a", "1")
-				equal(t, "event", c.next().Get("data").Raw, "1")
-				heldFor(t, 0, func() { equal(t, "events", len(s.post("["+overtaken(id)+"]").events()), 0) })
-				s.event("/a", "2")
-				equal(t, "event, on the same socket", c.next().Get("data").Raw, "2")
-				ok(t, c.ask(connect(id, `"ca"`)))
-			})
-		})
-	}
-	t.Run("once a socket", func(t *testing.T) { // it is left by a client whose ids mean nothing
-		bubble(t, func(t *testing.T, s *server) {
-			id := s.connected(`"/a"`)
-			c := s.socket()
-			ok(t, c.ask(publish(id, `"9"`, "/b", "1")))
-			heldFor(t, 0, func() { equal(t, "events of the first", len(s.post(connect(id, `"1"`)).events()), 0) })
-			heldFor(t, holdTime, func() { s.post(connect(id, `"2"`)) })
-			equal(t, "the socket's end", c.closeCode(), websocket.CloseNormalClosure)
-		})
-	})
-	t.Run("a poll that was sent behind it", func(t *testing.T) {
-		bubble(t, func(t *testing.T, s *server) {
-			id := s.connected(`"/a"`)
-			c := s.socket()
-			ok(t, c.ask(publish(id, `"c9"`, "/b", "1")))
-			heldFor(t, holdTime, func() { s.post(connect(id, `"ca"`)) })
-			equal(t, "the socket's end", c.closeCode(), websocket.CloseNormalClosure)
 		})
 	})
 }

@@ -89,15 +89,15 @@ func (x *exchange) heartbeat(s *session, m *message) {
 	x.waiting = append(x.waiting, waiting{asked: asked{s: s, id: keep(m.id), sync: x.h.timeAsked(m)}, outcome: streaming})
 }
 
-// listens tells whether the session's events go to a stream; if socketToo is true, or to a socket.
+// listens tells whether the session's events go to a stream; if socketToo is true, or to a socket that stays.
 func (s *session) listens(socketToo bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch s.endpoint.(type) {
+	switch e := s.endpoint.(type) {
 	case *stream:
 		return true
 	case *socket:
-		return socketToo
+		return socketToo && !e.isClosing()
 	default:
 		return false
 	}

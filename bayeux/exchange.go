@@ -115,7 +115,7 @@ func (x *exchange) session(m *message) (*session, fault) {
 	case s.queue.Err() != nil:
 		s = nil
 	}
-	if s == nil || x.sock != nil && !s.bindSocket(x.sock, m) {
+	if s == nil || x.sock != nil && !s.bindSocket(x.sock) {
 		x.h.counters.refuse(RefusedClient)
 		return nil, unknownClient(m.clientID)
 	}

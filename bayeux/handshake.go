@@ -86,7 +86,7 @@ func (x *exchange) greet(m *message) (*session, fault, string) {
 	}
 	h.counters.handshakes.Add(1)
 	if x.sock != nil {
-		s.bindSocket(x.sock, m)
+		s.bindSocket(x.sock)
 	}
 	return s, fault{}, h.advice.retry
 }

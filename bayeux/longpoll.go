@@ -186,16 +186,17 @@ func (p *poll) expire() {
 // connectPoll takes note of a connect; it is waited for when the rest of the request has been handled.
 func (x *exchange) connectPoll(s *session, m *message, hold time.Duration, again repetition) {
 	s.mu.Lock()
-	first := !s.connected
-	s.connected = true
+	first, overtaken := !s.connected, s.untried
+	s.connected, s.untried = true, first && s.untried
 	s.mu.Unlock()
 	// Clients block on the first connect of a session, and on the replies that share a response with one.
-	if first || len(x.messages) > 1 || again.is || again.overtaken {
+	if first || len(x.messages) > 1 || again.is || overtaken {
 		hold = 0
 	}
-	if hold == 0 && s.listens(again.sure || again.overtaken) {
-		// Faye's client opens its stream while its first connects are under way, and does not want it closed by them.
-		// Nor does anybody want a socket closed by a poll from before it.
+	if hold == 0 && s.listens(again.sure || overtaken) {
+		// Faye's client opens its socket, or stream, while it polls, and what it sends over the one can be read before what it sent over the other. It does
+		// not want its stream closed by its first connects, nor what came over a socket again; and nobody wants a socket closed by a poll from before it. Who
+		// has left one that he never had a connect on gets an empty answer for it.
 		x.waiting = append(x.waiting, waiting{asked: asked{s: s, id: keep(m.id), sync: x.h.timeAsked(m)}})
 		return
 	}

@@ -124,24 +124,24 @@ type repetition struct {
 	sure   bool // the client counts, so it has gone on elsewhere: to a socket, if there is one
 	most   int  // events in the first answer
 	failed bool // the connect says that what was answered before it is lost
-
-	overtaken bool // of neither: it is the newest, and the client went on to the socket with what it sent behind it
 }
 
 // heardConnect is what a connect tells about what was sent before it.
 func (x *exchange) heardConnect(s *session, m *message) (again repetition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if x.sock != nil || m.connType == "eventsource" {
+		s.untried = false
+	}
 	if s.ack != nil {
 		s.acknowledge(m)
 		return again
 	}
-	place := s.place(m, x.sock == nil)
+	place := s.place(m)
 	failed := place.repeated || s.patient && m.timeout == 0 && len(x.messages) == 1
 	believed := s.doubts < mostDoubts
 	again.is = (place.repeated && believed || place.late) && s.h.keeps()
 	again.sure = again.is && place.sure
-	again.overtaken = place.overtaken
 	again.failed = failed && believed && !place.late
 	if place.late && !(failed && believed) { // it shows nothing of what was answered behind it
 		return again

@@ -41,6 +41,7 @@ type session struct {
 	doubts    uint8 // how many times in a row a connect said that the answer before it was lost
 	over      bool  // it has ended: no endpoint may be added
 	stale     bool  // what followed on what was answered went a way that is lost
+	untried   bool  // no connect has come since its socket or stream did: the client may have sent a poll before it began with that
 
 	sent sentList // what the client has been sent and has not shown to have (receipt.go); its first fields, and latest, which reaches into the next line
 
@@ -151,6 +152,8 @@ func (s *session) bind(e endpoint) bool {
 		old.detach(s)
 	}
 	s.endpoint, s.greeted = e, nil
+	_, polls := e.(*poll)
+	s.untried = !polls
 	e.attach(s)
 	s.rings(direct(e)) // who is woken from now on knows of the session
 	s.replaced(old)

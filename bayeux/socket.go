@@ -143,13 +143,10 @@ func (s *socket) asking(sc *outbox.Scratch, r receipt, b []byte) []byte {
 	return b
 }
 
-// bindSocket makes sock, on which m came, the session's endpoint. It is false for a session that is over.
-func (s *session) bindSocket(sock *socket, m *message) bool {
+// bindSocket makes sock the session's endpoint. It is false for a session that is over.
+func (s *session) bindSocket(sock *socket) bool {
 	s.mu.Lock()
 	bound := s.endpoint == sock
-	if !bound {
-		s.moves(m)
-	}
 	s.mu.Unlock()
 	if bound {
 		return true

@@ -55,6 +55,7 @@
 //   - overload_test.go: readers that stall, and every drop counted; overloadfull_test.go: what others notice of them (`make overload`).
 //   - xmppclients_test.go: xmpp.js, strophe.js, stanza and slixmpp publish, receive and
 //     use ad-hoc commands, over TCP and WebSocket.
+//   - starting_test.go: Faye's client, also in Chromium, starts over connections that overtake each other, and hears everything once.
 //   - quickstart_test.go: the commands that waft prints at its first start work.
 //
 // # How it is built
