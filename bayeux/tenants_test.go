@@ -64,6 +64,7 @@ func TestTenants_share_connections(t *testing.T) {
 		w.send(pollFrom(n, ids[n]))
 		s.polling(1, len(used)-map[bool]int{true: 1}[used[w]])
 		used[w] = true
+		eventually(t, func() bool { return s.openOf(n) == 1 }) // the request counts as well until its handler has returned
 		for other := range clients {
 			equal(t, fmt.Sprint("open of client ", other, " in the poll of ", n), s.openOf(other), map[bool]int{true: 1}[other == n])
 		}
