@@ -4,8 +4,8 @@
 // What flows. A request or a frame is an exchange: its body or query becomes messages (envelope.go), each message is handled
 // by the file named after its channel, and each is answered by exactly one reply with its id as it was written. A
 // handshake makes a session, which wraps a broker session: the queue of what waits for the client. A session has one
-// endpoint at a time, a held poll, a socket or a stream, and the newest wins. An event is encoded once, as a finished
-// frame of its own, and shared by every endpoint:
+// endpoint at a time, a held poll, a socket or a stream, and the newest wins, but for a poll that may be older than it seems
+// (connectids.go, connectPoll). An event is encoded once, as a finished frame of its own, and shared by every endpoint:
 //
 //	Broker.Publish ─ queue ─ wake ─▶ endpoint ─┬─ socket: outbox worker ─ Fill ─ frames, one write
 //	                                           ├─ stream: outbox worker ─ Fill ─ lines of data, one write
